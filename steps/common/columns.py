@@ -1,0 +1,84 @@
+"""Many listings as columns: what a model's features are made from, whether for one house or for a million."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from steps.common.listing import Listing
+
+NUMBERS: Final = ("bed", "bath", "acre_lot", "house_size", "prev_sold_year", "prev_sold_month")
+CATEGORIES: Final = ("status", "state", "city", "zip_code", "brokered_by")
+
+Floats = NDArray[np.float64]
+Codes = NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Category:
+    """A column of texts as codes: `values[codes[i]]` is row i's text, code -1 is missing."""
+
+    codes: Codes
+    values: tuple[str, ...]
+
+    def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> Category:
+        """Return the chosen rows; the values stay as they are, also those no chosen row has."""
+        return Category(self.codes[rows], self.values)
+
+    def texts(self) -> list[str | None]:
+        """Return the column as texts, None where missing."""
+        return [None if code < 0 else self.values[code] for code in self.codes.tolist()]
+
+    def counts(self) -> dict[str, int]:
+        """Return how many rows each value has; values without a row are left out."""
+        found = np.bincount(self.codes[self.codes >= 0], minlength=len(self.values))
+        return {value: int(count) for value, count in zip(self.values, found, strict=True) if count}
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Listings column by column: numbers as float64 with NaN for missing, texts as codes; all of one length."""
+
+    numbers: dict[str, Floats]
+    categories: dict[str, Category]
+
+    def __len__(self) -> int:
+        return len(self.numbers["bed"])
+
+    def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> Columns:
+        """Return the chosen rows, by position or by a mask."""
+        return Columns(
+            {name: column[rows] for name, column in self.numbers.items()},
+            {name: column.take(rows) for name, column in self.categories.items()},
+        )
+
+
+def encode(texts: Iterable[str | None], known: dict[str, int] | None = None) -> tuple[Codes, dict[str, int]]:
+    """Return texts as codes and the value-to-code map, which grows from `known` in order of appearance."""
+    seen = {} if known is None else known
+    codes = np.fromiter((-1 if text is None else seen.setdefault(text, len(seen)) for text in texts), np.int32)
+    return codes, seen
+
+
+def from_listings(listings: Sequence[Listing]) -> Columns:
+    """Return the columns of some listings, in their order."""
+    numbers = {
+        name: np.array([_number(getattr(listing, name)) for listing in listings], np.float64)
+        for name in ("bed", "bath", "acre_lot", "house_size")
+    }
+    sold = [listing.prev_sold_date for listing in listings]
+    numbers["prev_sold_year"] = np.array([_number(day.year if day else None) for day in sold], np.float64)
+    numbers["prev_sold_month"] = np.array([_number(day.month if day else None) for day in sold], np.float64)
+    categories = {}
+    for name in CATEGORIES:
+        codes, seen = encode(getattr(listing, name) for listing in listings)
+        categories[name] = Category(codes, tuple(seen))
+    return Columns(numbers, categories)
+
+
+def _number(value: float | None) -> float:
+    return np.nan if value is None else float(value)

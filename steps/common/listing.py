@@ -1,0 +1,177 @@
+"""What the model is told about a property: names, types, bounds, units and normalising, each said once.
+
+`Listing` is what a caller of the API sends and what a model reads; `PricedListing` is the same with its price.
+`parse` turns the twelve values of a source's row into one or the other: a listing, or the reason it was refused.
+`property_id` decides which house a row is, hence whether it is ever used for training.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+from typing import Annotated, Final
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+# Changing a bound below changes which houses count: raise the version, and the comparison with the champion restarts.
+SCOPE_VERSION: Final = "scope_v1"
+# Frozen for ever: a house that moved from test to train would have been seen by the champion it tests.
+SPLIT_VERSION: Final = "split_v1"
+BUCKETS: Final = 100
+TEST_BUCKETS: Final = range(20)
+TRAIN_BUCKETS: Final = range(20, BUCKETS)
+
+_ZIP: Final = re.compile(r"\s*(\d{1,5})(?:\.0*|-\d{4})?\s*")
+_MISSING_TEXT: Final = frozenset({None, "", "NaN", "nan", "None", "null"})
+
+
+class Reason(StrEnum):
+    """Why a row is not a listing."""
+
+    MISSING = "MISSING"
+    MALFORMED = "MALFORMED"
+    OUT_OF_SCOPE = "OUT_OF_SCOPE"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A row that is not a listing: the reason, the field it lies in, and the rule in words."""
+
+    reason: Reason
+    field: str
+    rule: str
+
+
+@lru_cache(maxsize=1 << 17)
+def shortest(value: str) -> str:
+    """Return a number's shortest form (`1001.0` is `1001`), any other text as it is."""
+    try:
+        number = float(value)
+    except ValueError:
+        return value
+    return str(int(number)) if number.is_integer() and abs(number) < 1e15 else repr(number)
+
+
+@lru_cache(maxsize=1 << 17)
+def _five_digits(text: str) -> str:
+    found = _ZIP.fullmatch(text)
+    if found is None:
+        raise ValueError("must be a US zip code of up to five digits")
+    return found[1].zfill(5)
+
+
+def _zip_code(value: object) -> object:
+    if isinstance(value, str):
+        return _five_digits(value)
+    return _five_digits(shortest(str(value))) if isinstance(value, int | float) else value
+
+
+def _identifier(value: object) -> object:
+    return shortest(str(value).strip()) if isinstance(value, str | int | float) else value
+
+
+Category = Annotated[str, Field(min_length=1, max_length=80)]
+Identifier = Annotated[str, BeforeValidator(_identifier), Field(min_length=1, max_length=80)]
+
+
+class Listing(BaseModel):
+    """One property as the model knows it: texts trimmed and in lower case, the zip code as five digits."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", str_strip_whitespace=True, str_to_lower=True, allow_inf_nan=False
+    )
+
+    status: Category = Field(
+        title="Status", description="Kind of sale: for_sale, sold, ready_to_build or another", examples=["for_sale"]
+    )
+    bed: float = Field(ge=1, le=50, title="Bedrooms", description="Number of bedrooms", examples=[3])
+    bath: float = Field(ge=1, le=50, title="Bathrooms", description="Number of bathrooms", examples=[2])
+    house_size: float = Field(
+        ge=100, le=50_000, title="Living area", description="Living area in square feet", examples=[1800]
+    )
+    state: Category = Field(title="State", description="Name of the state or territory", examples=["Massachusetts"])
+    zip_code: Annotated[str, BeforeValidator(_zip_code)] = Field(
+        title="Zip code", description="Five digits, leading zeros kept", examples=["01001"]
+    )
+    acre_lot: float | None = Field(
+        default=None, ge=0, le=10_000, title="Lot", description="Size of the lot in acres", examples=[0.25]
+    )
+    city: Category | None = Field(default=None, title="City", description="Name of the city", examples=["Agawam"])
+    street: Identifier | None = Field(
+        default=None, title="Street", description="The source's number for the street address", examples=["1962661"]
+    )
+    brokered_by: Identifier | None = Field(
+        default=None, title="Broker", description="The source's number for the broker", examples=["103378"]
+    )
+    prev_sold_date: datetime.date | None = Field(
+        default=None, ge=datetime.date(1800, 1, 1), le=datetime.date(2100, 1, 1),
+        title="Previous sale", description="Date of the sale before, YYYY-MM-DD", examples=["2022-03-14"],
+    )  # fmt: skip
+
+
+class PricedListing(Listing):
+    """A listing with the price asked or paid for it, in US dollars."""
+
+    price: float = Field(
+        ge=10_000, le=10_000_000, title="Price", description="Price in US dollars", examples=[250_000]
+    )
+
+
+LISTING_FIELDS: Final = tuple(Listing.model_fields)
+# The order of the source's own keys, which is the order of the columns in RAW.
+SOURCE_FIELDS: Final = (
+    "brokered_by", "status", "price", "bed", "bath", "acre_lot", "street", "city", "state", "zip_code", "house_size",
+    "prev_sold_date",
+)  # fmt: skip
+NUMERIC_FIELDS: Final = ("price", "bed", "bath", "acre_lot", "house_size")
+# Numbers in the source's answer; identifiers and zip codes are numbers there although nobody adds them up.
+SOURCE_NUMBERS: Final = frozenset({*NUMERIC_FIELDS, "brokered_by", "street", "zip_code"})
+
+_validate = PricedListing.__pydantic_validator__.validate_python
+_OUT_OF_SCOPE: Final = frozenset({"greater_than_equal", "less_than_equal"})
+_NOTHING_THERE: Final = frozenset({"missing", "string_too_short"})
+
+
+def parse(raw: Mapping[str, str | None]) -> PricedListing | Refusal:
+    """Return the listing a source's row holds, or why it holds none.
+
+    `raw` maps the twelve source fields to their text as received; None, an empty text and `NaN` are missing.
+    The first broken rule in the order of the fields is the one reported. Never raises.
+    """
+    given = {name: text for name, text in raw.items() if text not in _MISSING_TEXT}
+    try:
+        return _validate(given)
+    except ValidationError as error:
+        return _refusal(error)
+
+
+def _refusal(error: ValidationError) -> Refusal:
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    kind = str(first["type"])
+    field = str(first["loc"][0]) if first["loc"] else "listing"
+    if kind in _NOTHING_THERE:
+        return Refusal(Reason.MISSING, field, "is required")
+    reason = Reason.OUT_OF_SCOPE if kind in _OUT_OF_SCOPE else Reason.MALFORMED
+    return Refusal(reason, field, str(first["msg"]))
+
+
+def property_id(raw: Mapping[str, str | None]) -> int:
+    """Return which house a row is, as a whole number of 63 bits, under the frozen rule `split_v1`.
+
+    The rule: BLAKE2b of street and zip code as received, numbers in their shortest form; city and state too where
+    the street is missing. It does not look at any normalised value, so that no change of normalising moves a house
+    from one part to the other.
+    """
+    names = ("street", "zip_code") if raw.get("street") else ("city", "state", "zip_code")
+    place = "|".join(shortest(raw.get(name) or "") for name in names)
+    return int.from_bytes(hashlib.blake2b(place.encode(), digest_size=8).digest()) >> 1
+
+
+def bucket(house: int) -> int:
+    """Return the bucket 0 to 99 of a property: 0 to 19 are test for ever, 20 to 99 are for training."""
+    return house % BUCKETS

@@ -1,0 +1,39 @@
+"""CLEAN: the listings a model may learn from, and every refused row with its reason."""
+
+from sqlalchemy import (
+    BigInteger, Column, Date, Double, Index, Integer, MetaData, SmallInteger, Table, Text,
+)  # fmt: skip
+
+metadata = MetaData()
+
+listings = Table(
+    "listings", metadata,
+    Column("source_id", Text, primary_key=True),
+    Column("batch_number", Integer, primary_key=True),
+    Column("row_number", Integer, primary_key=True),
+    Column("property_id", BigInteger, nullable=False),
+    Column("bucket", SmallInteger, nullable=False),  # 0-19 test for ever, 20-99 train
+    Column("price", Double, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("bed", Double, nullable=False),
+    Column("bath", Double, nullable=False),
+    Column("house_size", Double, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("zip_code", Text, nullable=False),
+    Column("acre_lot", Double),
+    Column("city", Text),
+    Column("street", Text),
+    Column("brokered_by", Text),
+    Column("prev_sold_date", Date),
+    Index("listings_bucket", "source_id", "batch_number", "bucket"),
+)  # fmt: skip
+
+refusals = Table(
+    "refusals", metadata,
+    Column("source_id", Text, primary_key=True),
+    Column("batch_number", Integer, primary_key=True),
+    Column("row_number", Integer, primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("field", Text, nullable=False),
+    Column("rule", Text, nullable=False),
+)  # fmt: skip

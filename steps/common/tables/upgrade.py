@@ -1,0 +1,120 @@
+"""Make or upgrade every database: `python -m steps.common.tables.upgrade [--databases raw clean …]`.
+
+As superuser, in this order: roles, databases, tables by Alembic, rights. Repeating it changes nothing.
+Variables: APPRAISER_SUPERUSER_URL, and APPRAISER_PASSWORD_<ROLE> for each role that logs in.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from psycopg import sql
+from sqlalchemy import URL, Connection, create_engine, make_url, text
+from sqlalchemy.exc import OperationalError
+
+from steps.common.settings import PREFIX, SettingRefused
+from steps.common.tables.rights import DATABASES, LOGINS, Database
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+# Two upgrades at once (two pods of a migration Job) take turns.
+_UPGRADE_LOCK = 7_310_001
+
+
+def _execute(connection: Connection, statement: str, *values: object, **names: str) -> None:
+    """Run a statement of DDL; names become identifiers, values literals. PostgreSQL takes no parameters in DDL."""
+    driver = connection.connection.driver_connection
+    composed = sql.SQL(statement).format(*values, **{key: sql.Identifier(name) for key, name in names.items()})  # type: ignore[arg-type]  # only statements written in this file
+    connection.exec_driver_sql(composed.as_string(driver).replace("%", "%%"))
+
+
+def _has(connection: Connection, query: str, name: str) -> bool:
+    return connection.scalar(text(query), {"name": name}) is not None
+
+
+def make_roles(connection: Connection, passwords: Mapping[str, str]) -> None:
+    """Create every role that is missing and set the passwords of those that log in."""
+    owners = {database.owner for database in DATABASES.values()} - set(LOGINS)
+    for role in [*sorted(owners), *LOGINS]:
+        if not _has(connection, "SELECT 1 FROM pg_roles WHERE rolname = :name", role):
+            _execute(connection, "CREATE ROLE {role}", role=role)
+        if role in passwords:
+            _execute(connection, "ALTER ROLE {role} LOGIN PASSWORD {}", sql.Literal(passwords[role]), role=role)
+
+
+def make_database(connection: Connection, database: Database) -> None:
+    """Create a database that is missing, owned by its owner and closed to everybody not named."""
+    if not _has(connection, "SELECT 1 FROM pg_database WHERE datname = :name", database.name):
+        _execute(connection, "CREATE DATABASE {name} OWNER {owner}", name=database.name, owner=database.owner)
+    _execute(connection, "REVOKE ALL ON DATABASE {name} FROM PUBLIC", name=database.name)
+    for role in database.rights:
+        _execute(connection, "GRANT CONNECT ON DATABASE {name} TO {role}", name=database.name, role=role)
+
+
+def make_tables(url: URL, database: Database) -> None:
+    """Bring a database's tables to the newest revision and give the working roles their rights."""
+    engine = create_engine(url.set(database=database.name))
+    with engine.begin() as connection:
+        _execute(connection, "SET ROLE {owner}", owner=database.owner)
+        config = Config()
+        config.set_main_option("script_location", str(_MIGRATIONS))
+        config.set_main_option("version_locations", str(_MIGRATIONS / database.name))
+        config.set_main_option("path_separator", "newline")
+        config.attributes.update(connection=connection, target_metadata=database.tables)
+        command.upgrade(config, "head")
+        _grant(connection, database)
+    engine.dispose()
+
+
+def _grant(connection: Connection, database: Database) -> None:
+    assert database.tables is not None  # noqa: S101  # only databases with tables of ours come here
+    for role, rights in database.rights.items():
+        for table in database.tables.tables:
+            _execute(connection, "REVOKE ALL ON {table} FROM {role}", table=table, role=role)
+            _execute(connection, f"GRANT {', '.join(rights)} ON {{table}} TO {{role}}", table=table, role=role)
+        _execute(connection, "GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {role}", role=role)
+
+
+def upgrade(url: URL, passwords: Mapping[str, str], names: Sequence[str]) -> None:
+    """Bring roles, databases, tables and rights up to date on one server."""
+    server = create_engine(url, isolation_level="AUTOCOMMIT")
+    with server.connect() as connection:
+        connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _UPGRADE_LOCK})
+        make_roles(connection, passwords)
+        for name in names:
+            make_database(connection, DATABASES[name])
+            if DATABASES[name].tables is not None:
+                make_tables(url, DATABASES[name])
+    server.dispose()
+
+
+def _passwords(environment: Mapping[str, str]) -> dict[str, str]:
+    wanted = {role: f"{PREFIX}PASSWORD_{role.upper()}" for role in LOGINS}
+    return {role: environment[variable] for role, variable in wanted.items() if environment.get(variable)}
+
+
+def main() -> int:
+    """Run the upgrade from the command line; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m steps.common.tables.upgrade", description=__doc__)
+    parser.add_argument("--databases", nargs="+", choices=DATABASES, default=list(DATABASES))
+    options = parser.parse_args()
+    given = os.environ.get(f"{PREFIX}SUPERUSER_URL")
+    if not given:
+        raise SettingRefused(f"{PREFIX}SUPERUSER_URL is not set; the upgrade needs a superuser's address")
+    url = make_url(given).update_query_dict({"connect_timeout": "10"})
+    upgrade(url, _passwords(os.environ), options.databases)
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except SettingRefused as refused:
+        sys.exit(str(refused))
+    except OperationalError as error:
+        sys.exit(f"the server of {PREFIX}SUPERUSER_URL cannot be reached: {error.orig}")
