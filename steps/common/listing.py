@@ -7,10 +7,10 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -54,7 +54,7 @@ def shortest(value: str) -> str:
         number = float(value)
     except ValueError:
         return value
-    return str(int(number)) if number.is_integer() and abs(number) < 1e15 else repr(number)
+    return str(int(number)) if number.is_integer() and abs(number) < _EXACT else repr(number)
 
 
 @lru_cache(maxsize=1 << 17)
@@ -108,8 +108,8 @@ class Listing(BaseModel):
     brokered_by: Identifier | None = Field(
         default=None, title="Broker", description="The source's number for the broker", examples=["103378"]
     )
-    prev_sold_date: datetime.date | None = Field(
-        default=None, ge=datetime.date(1800, 1, 1), le=datetime.date(2100, 1, 1),
+    prev_sold_date: dt.date | None = Field(
+        default=None, ge=dt.date(1800, 1, 1), le=dt.date(2100, 1, 1),
         title="Previous sale", description="Date of the sale before, YYYY-MM-DD", examples=["2022-03-14"],
     )  # fmt: skip
 
@@ -117,9 +117,7 @@ class Listing(BaseModel):
 class PricedListing(Listing):
     """A listing with the price asked or paid for it, in US dollars."""
 
-    price: float = Field(
-        ge=10_000, le=10_000_000, title="Price", description="Price in US dollars", examples=[250_000]
-    )
+    price: float = Field(ge=10_000, le=10_000_000, title="Price", description="Price in US dollars", examples=[250_000])
 
 
 LISTING_FIELDS: Final = tuple(Listing.model_fields)
@@ -132,7 +130,9 @@ NUMERIC_FIELDS: Final = ("price", "bed", "bath", "acre_lot", "house_size")
 # Numbers in the source's answer; identifiers and zip codes are numbers there although nobody adds them up.
 SOURCE_NUMBERS: Final = frozenset({*NUMERIC_FIELDS, "brokered_by", "street", "zip_code"})
 
-_validate = PricedListing.__pydantic_validator__.validate_python
+_validate: Callable[[Mapping[str, str | None]], PricedListing] = PricedListing.__pydantic_validator__.validate_python
+# Whole floats beyond this are no longer exact, so their shortest form keeps its exponent.
+_EXACT: Final = 1e15
 _OUT_OF_SCOPE: Final = frozenset({"greater_than_equal", "less_than_equal"})
 _NOTHING_THERE: Final = frozenset({"missing", "string_too_short"})
 

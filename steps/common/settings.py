@@ -55,7 +55,9 @@ class Settings(BaseModel):
 def read(environment: Mapping[str, str]) -> Settings:
     """Return the settings an environment holds; raise SettingRefused naming each variable that is wrong."""
     given = {
-        key.removeprefix(PREFIX).lower(): value for key, value in environment.items() if key.startswith(PREFIX) and value
+        key.removeprefix(PREFIX).lower(): value
+        for key, value in environment.items()
+        if key.startswith(PREFIX) and value
     }
     try:
         return Settings.model_validate(given)

@@ -1,7 +1,16 @@
 """CLEAN: the listings a model may learn from, and every refused row with its reason."""
 
 from sqlalchemy import (
-    BigInteger, Column, Date, Double, Index, Integer, MetaData, SmallInteger, Table, Text,
+    BigInteger,
+    Column,
+    Date,
+    Double,
+    Index,
+    Integer,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
 )  # fmt: skip
 
 metadata = MetaData()

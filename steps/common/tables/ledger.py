@@ -5,8 +5,19 @@ No working role may update, delete or truncate, and a trigger refuses it to ever
 """
 
 from sqlalchemy import (
-    BigInteger, Boolean, Column, DateTime, Double, ForeignKey, Identity, Integer, MetaData, Table, Text,
-    UniqueConstraint, func,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Double,
+    ForeignKey,
+    Identity,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    func,
 )  # fmt: skip
 from sqlalchemy.dialects.postgresql import JSONB
 

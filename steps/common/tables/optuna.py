@@ -4,16 +4,20 @@ Optuna would create them itself at its first start, with rights the pipeline doe
 with the tables of the installed Optuna, so that an upgrade of it fails there and not in a sweep.
 """
 
-from typing import Final
-
 from sqlalchemy import (
-    CheckConstraint, Column, DateTime, Double, Enum, ForeignKey, Integer, MetaData, String, Table, Text,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Double,
+    Enum,
+    ForeignKey,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
     UniqueConstraint,
 )  # fmt: skip
-
-SCHEMA_VERSION: Final = 12
-LIBRARY_VERSION: Final = "5.0.0"
-ALEMBIC_REVISION: Final = "v3.2.0.a"
 
 metadata = MetaData()
 

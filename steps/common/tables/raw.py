@@ -1,7 +1,18 @@
 """RAW: every batch and row exactly as the source sent it, and every request that was made for one."""
 
 from sqlalchemy import (
-    BigInteger, Column, DateTime, Double, Identity, Index, Integer, LargeBinary, MetaData, Table, Text, func,
+    BigInteger,
+    Column,
+    DateTime,
+    Double,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    func,
 )  # fmt: skip
 
 from steps.common.listing import SOURCE_FIELDS

@@ -26,15 +26,14 @@ class Database:
     owner: str
     tables: MetaData | None = None
     rights: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    append_only: bool = False
 
 
 DATABASES: Final = {
     database.name: database
     for database in (
-        Database("raw", "raw_owner", raw.metadata, {"pipeline": APPEND}, append_only=True),
+        Database("raw", "raw_owner", raw.metadata, {"pipeline": APPEND}),
         Database("clean", "clean_owner", clean.metadata, {"pipeline": REPLACE}),
-        Database("ledger", "ledger_owner", ledger.metadata, {"pipeline": APPEND, "serving": READ}, append_only=True),
+        Database("ledger", "ledger_owner", ledger.metadata, {"pipeline": APPEND, "serving": READ}),
         Database("optuna", "optuna_owner", optuna.metadata, {"pipeline": EVERYTHING}),
         # MLflow and Airflow own theirs and bring their own tables.
         Database("mlflow", "mlflow"),

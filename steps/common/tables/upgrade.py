@@ -29,7 +29,7 @@ _UPGRADE_LOCK = 7_310_001
 def _execute(connection: Connection, statement: str, *values: object, **names: str) -> None:
     """Run a statement of DDL; names become identifiers, values literals. PostgreSQL takes no parameters in DDL."""
     driver = connection.connection.driver_connection
-    composed = sql.SQL(statement).format(*values, **{key: sql.Identifier(name) for key, name in names.items()})  # type: ignore[arg-type]  # only statements written in this file
+    composed = sql.SQL(statement).format(*values, **{key: sql.Identifier(name) for key, name in names.items()})
     connection.exec_driver_sql(composed.as_string(driver).replace("%", "%%"))
 
 
