@@ -20,7 +20,6 @@ from typing import Final
 
 import psutil
 import psycopg
-from psycopg import sql
 
 from local.credentials import Credentials
 from local.processes import Command, Processes, User
@@ -148,17 +147,6 @@ class Server:
             return process.name() == "postgres" and Path(process.cwd()) == self.data.resolve()
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             return False
-
-
-def create_role(server: Server, role: str, database: str) -> None:
-    """Create a role that owns a database of its own, for servers that keep their own tables (a test's MLflow)."""
-    with server.connect(SUPERUSER, "postgres") as connection:
-        connection.autocommit = True
-        password = sql.Literal(server.credentials.read(f"postgres-{role}"))
-        connection.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(role), password))
-        connection.execute(
-            sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(database), sql.Identifier(role))
-        )
 
 
 def _programs() -> Path:
