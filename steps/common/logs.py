@@ -13,7 +13,7 @@ _RULE = "─" * 78
 
 def start(step: str) -> None:
     """Send this process's events to standard output as `time level event key=value`; libraries only from WARNING."""
-    shared = [
+    shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),

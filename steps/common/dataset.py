@@ -1,0 +1,66 @@
+"""The data set of a run: the clean listings of its frozen list of batches, in a train and a test part.
+
+Which batches is decided once, by validate, and written down; a restart reads the same list. Which part a house is in
+is decided by its property id alone, so a house is never in both and no champion has seen a test row.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+
+from sqlalchemy import Engine
+
+from steps.common.listing import SCOPE_VERSION, SPLIT_VERSION, TEST_BUCKETS, TRAIN_BUCKETS
+from steps.common.step import Job, Refused
+from steps.common.store import clean, ledger
+from steps.common.store.clean import Listings
+
+
+class DataSetChanged(Refused):
+    """A batch of the frozen list is no longer in CLEAN as it was when the list was frozen."""
+
+
+@dataclass(frozen=True)
+class FrozenList:
+    """The batches of a run in order, with the sha of what each contained, as received and as cleaned."""
+
+    source_id: str
+    batches: tuple[int, ...]
+    content_shas: tuple[str, ...]
+    clean_digests: tuple[str, ...]
+
+    @property
+    def fingerprint(self) -> str:
+        """Return one sha256 for all rows of the data set, and for the rules of scope and split they were read with."""
+        rows = list(zip(self.batches, self.content_shas, self.clean_digests, strict=True))
+        return hashlib.sha256(json.dumps([SCOPE_VERSION, SPLIT_VERSION, self.source_id, rows]).encode()).hexdigest()
+
+
+def frozen_list(job: Job) -> FrozenList:
+    """Return the frozen list of a job's run; raise DataSetChanged where a batch of it was not cleaned."""
+    with job.ledger.connect() as connection:
+        batches = ledger.frozen_dataset(connection, job.claim.claim_id)
+        cleaned = ledger.newest_completions(connection, job.source_id, "clean")
+    missing = [str(number) for number in batches if number not in cleaned]
+    if missing:
+        raise DataSetChanged(f"batch {', '.join(missing)} of the frozen list has no completed clean")
+    return FrozenList(
+        job.source_id,
+        tuple(batches),
+        tuple(batches.values()),
+        tuple(cleaned[number].digest for number in batches),
+    )
+
+
+def read_train(engine: Engine, frozen: FrozenList) -> Listings:
+    """Return the train part, buckets 20 to 99; the test part does not leave the database."""
+    with engine.connect() as connection:
+        return clean.read(connection, frozen.source_id, frozen.batches, TRAIN_BUCKETS)
+
+
+def read_test(engine: Engine, frozen: FrozenList) -> Listings:
+    """Return the test part, buckets 0 to 19; for evaluate alone."""
+    with engine.connect() as connection:
+        return clean.read(connection, frozen.source_id, frozen.batches, TEST_BUCKETS)

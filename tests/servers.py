@@ -1,0 +1,105 @@
+"""One real PostgreSQL for the session, and for every test databases of its own with the roles of production."""
+
+import os
+import socket
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from local.credentials import Credentials
+from local.postgres import SUPERUSER, Server
+from local.processes import Processes
+
+ROOT = Path(__file__).parent.parent
+_TEMPLATES = ("raw", "clean", "ledger", "optuna")
+_ROLES = ("pipeline", "serving", "mlflow", "airflow")
+
+
+def free_loopback_port() -> int:
+    """Return a port of the loopback interface that nobody listened on a moment ago."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Return a running server from wheels whose databases were made by the real upgrade."""
+    folder = tmp_path_factory.mktemp("postgres")
+    processes = Processes(folder / "logs")
+    started = Server(folder / "server", free_loopback_port(), Credentials(folder / "secrets"))
+    try:
+        started.start(processes)
+        processes.serve({"postgres": started.answers}, 60)
+        upgrade(started)
+        yield started
+    finally:
+        processes.stop_all()
+
+
+def upgrade(server: Server) -> None:
+    """Make roles, databases and tables with the command an operator uses."""
+    passwords = {f"APPRAISER_PASSWORD_{role.upper()}": server.credentials.read(f"postgres-{role}") for role in _ROLES}
+    subprocess.run(
+        [sys.executable, "-m", "steps.common.tables.upgrade"],
+        env={
+            **passwords,
+            "APPRAISER_SUPERUSER_URL": server.url(SUPERUSER, "postgres"),
+            "PATH": os.defpath,
+            "PYTHONPATH": str(ROOT),
+        },
+        cwd=ROOT,
+        check=True,
+        timeout=120,
+    )
+
+
+@dataclass(frozen=True)
+class Databases:
+    """One test's own databases, by the names the settings have for them."""
+
+    server: Server
+    names: dict[str, str]
+
+    def url(self, database: str, role: str = "pipeline") -> str:
+        """Return a database's address for a role."""
+        return self.server.url(role, self.names[database])
+
+    def connect(self, database: str, role: str = "pipeline") -> psycopg.Connection:
+        """Open a connection for looking at what a step left behind."""
+        return self.server.connect(role, self.names[database])
+
+    def settings(self) -> dict[str, str]:
+        """Return the variables that lead a step here."""
+        return {f"APPRAISER_{name.upper()}_URL": self.url(name) for name in self.names}
+
+
+@pytest.fixture
+def databases(server: Server) -> Iterator[Databases]:
+    """Return fresh, empty databases, copied from those the upgrade made, with the same rights."""
+    suffix = uuid.uuid4().hex[:10]
+    names = {template: f"{template}_{suffix}" for template in _TEMPLATES}
+    with server.connect(SUPERUSER, "postgres") as connection:
+        connection.autocommit = True
+        for template, name in names.items():
+            _execute(connection, "CREATE DATABASE {} TEMPLATE {}", name, template)
+            _execute(connection, "REVOKE ALL ON DATABASE {} FROM PUBLIC", name)
+            for role in ("pipeline", "serving"):
+                _execute(connection, "GRANT CONNECT ON DATABASE {} TO {}", name, role)
+    try:
+        yield Databases(server, names)
+    finally:
+        with server.connect(SUPERUSER, "postgres") as connection:
+            connection.autocommit = True
+            for name in names.values():
+                _execute(connection, "DROP DATABASE {} WITH (FORCE)", name)
+
+
+def _execute(connection: psycopg.Connection, statement: str, *names: str) -> None:
+    connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
