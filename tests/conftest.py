@@ -3,8 +3,9 @@
 import pytest
 
 from tests.servers import databases, free_loopback_port, server
+from tests.tracking import mlflow_server
 
-__all__ = ["databases", "free_port", "server"]
+__all__ = ["databases", "free_port", "mlflow_server", "server"]
 
 
 @pytest.fixture
