@@ -11,6 +11,7 @@ import argparse
 import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
@@ -94,6 +95,12 @@ class Job:
         """Return CLEAN's engine."""
         return open_engine(self.settings, "clean_url")
 
+    def close(self) -> None:
+        """Close every connection this job opened."""
+        for name in ("ledger", "raw", "clean"):
+            if (engine := self.__dict__.get(name)) is not None:
+                engine.dispose()
+
     def completed(self, step: str) -> Completion:
         """Return another step's completion under this claim; raise PreviousStepMissing if there is none."""
         with self.ledger.connect() as connection:
@@ -136,7 +143,12 @@ def main(step: Step, arguments: Sequence[str] | None = None, description: str | 
         step.arguments(parser)
     options = parser.parse_args(arguments)
     logs.start(step.name)
-    return guarded(lambda: run(step, Job(step.name, options, settings.read(os.environ))), step.name)
+
+    def body() -> int:
+        with closing(Job(step.name, options, settings.read(os.environ))) as job:
+            return run(step, job)
+
+    return guarded(body, step.name)
 
 
 def guarded(body: Callable[[], int], name: str) -> int:

@@ -8,8 +8,8 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     DateTime,
-    Double,
     Enum,
+    Float,
     ForeignKey,
     Integer,
     MetaData,
@@ -78,7 +78,7 @@ trial_params = Table(
     Column("param_id", Integer, primary_key=True),
     Column("trial_id", Integer, ForeignKey("trials.trial_id")),
     Column("param_name", String(512)),
-    Column("param_value", Double),
+    Column("param_value", Float(53)),
     Column("distribution_json", Text),
     UniqueConstraint("trial_id", "param_name"),
 )  # fmt: skip
@@ -88,7 +88,7 @@ trial_values = Table(
     Column("trial_value_id", Integer, primary_key=True),
     Column("trial_id", Integer, ForeignKey("trials.trial_id"), nullable=False),
     Column("objective", Integer, nullable=False),
-    Column("value", Double),
+    Column("value", Float(53)),
     Column("value_type", Enum("FINITE", "INF_POS", "INF_NEG", name="trialvaluetype"), nullable=False),
     UniqueConstraint("trial_id", "objective"),
 )  # fmt: skip
@@ -98,7 +98,7 @@ trial_intermediate_values = Table(
     Column("trial_intermediate_value_id", Integer, primary_key=True),
     Column("trial_id", Integer, ForeignKey("trials.trial_id"), nullable=False),
     Column("step", Integer, nullable=False),
-    Column("intermediate_value", Double),
+    Column("intermediate_value", Float(53)),
     Column(
         "intermediate_value_type",
         Enum("FINITE", "INF_POS", "INF_NEG", "NAN", name="trialintermediatevaluetype"),

@@ -103,7 +103,7 @@ def upgrade() -> None:
         sa.Column("trial_intermediate_value_id", sa.Integer(), nullable=False),
         sa.Column("trial_id", sa.Integer(), nullable=False),
         sa.Column("step", sa.Integer(), nullable=False),
-        sa.Column("intermediate_value", sa.Double(), nullable=True),
+        sa.Column("intermediate_value", sa.Float(53), nullable=True),
         sa.Column(
             "intermediate_value_type",
             sa.Enum("FINITE", "INF_POS", "INF_NEG", "NAN", name="trialintermediatevaluetype"),
@@ -121,7 +121,7 @@ def upgrade() -> None:
         sa.Column("param_id", sa.Integer(), nullable=False),
         sa.Column("trial_id", sa.Integer(), nullable=True),
         sa.Column("param_name", sa.String(length=512), nullable=True),
-        sa.Column("param_value", sa.Double(), nullable=True),
+        sa.Column("param_value", sa.Float(53), nullable=True),
         sa.Column("distribution_json", sa.Text(), nullable=True),
         sa.ForeignKeyConstraint(
             ["trial_id"],
@@ -161,7 +161,7 @@ def upgrade() -> None:
         sa.Column("trial_value_id", sa.Integer(), nullable=False),
         sa.Column("trial_id", sa.Integer(), nullable=False),
         sa.Column("objective", sa.Integer(), nullable=False),
-        sa.Column("value", sa.Double(), nullable=True),
+        sa.Column("value", sa.Float(53), nullable=True),
         sa.Column("value_type", sa.Enum("FINITE", "INF_POS", "INF_NEG", name="trialvaluetype"), nullable=False),
         sa.ForeignKeyConstraint(
             ["trial_id"],
