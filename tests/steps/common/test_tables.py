@@ -6,13 +6,13 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from optuna.storages._rdb.models import BaseModel as OptunaModel
 from sqlalchemy import MetaData, create_engine
-from sqlalchemy.dialects.postgresql import dialect
 
 from local.postgres import SUPERUSER, Server
 from steps.common.tables import optuna
 from steps.common.tables.rights import DATABASES, Database
 from tests.servers import Databases, upgrade
 
+DIALECT = create_engine("postgresql+psycopg://").dialect
 OURS = [database for database in DATABASES.values() if database.tables is not None]
 
 
@@ -28,7 +28,7 @@ def test_models_and_migrations_agree(server: Server, declared: Database) -> None
 
 def shape(metadata: MetaData) -> dict[str, set[tuple[str, str, bool]]]:
     return {
-        name: {(column.name, column.type.compile(dialect()), bool(column.nullable)) for column in table.columns}
+        name: {(column.name, column.type.compile(DIALECT), bool(column.nullable)) for column in table.columns}
         for name, table in metadata.tables.items()
     }
 
