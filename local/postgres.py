@@ -101,10 +101,10 @@ class Server:
             self._initialise(processes, programs, user)
         _write_owned(self.data / "pg_hba.conf", _ACCESS, user)
         _write_owned(self.data / "postgresql.conf", f"{_SETTINGS}port = {self.port}\n", user)
-        # Fast shutdown on SIGINT, also from the kernel when we are killed: SIGKILL would leave its backends to notice.
+        # SIGINT is PostgreSQL's fast shutdown; SIGTERM would wait for every client to leave.
         processes.start(Command(
             "postgres", [str(programs / "postgres"), "-D", str(self.data)], _environment(), self.folder, user,
-            stop_order=2, stop_signal=signal.SIGINT, death_signal=signal.SIGINT, patience=30,
+            stop_order=2, stop_signal=signal.SIGINT, patience=30,
         ))  # fmt: skip
 
     def _initialise(self, processes: Processes, programs: Path, user: User | None) -> None:

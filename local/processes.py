@@ -1,11 +1,13 @@
 """Starts the system's processes, waits until they serve, and ends every one of them, with all they have started.
 
-Each is started through local/launch.py in a session and process group of its own, with its output in a log file.
-Start them from the main thread only: their death signal comes when the thread that started them ends.
+Each runs below a local/launch.py of its own, which ends it and everything below it when it is told to or we die, in a
+session and process group of its own, with its output in a log file. Start them from the main thread only: on Linux
+launch.py is told of the end of the thread that started it.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -21,6 +23,10 @@ import psutil
 _LAUNCH: Final = Path(__file__).with_name("launch.py")
 _POLL_SECONDS: Final = 0.1
 _LOG_LINES_SHOWN: Final = 15
+# What a launcher may take to end what its program left, after the program's own patience.
+_GRACE_SECONDS: Final = 5
+_SIGNALLED: Final = 128
+_PR_SET_CHILD_SUBREAPER: Final = 36
 
 
 class ProcessFailed(Exception):
@@ -41,7 +47,7 @@ class Command:
     """What to start: a full path with arguments, and its whole environment.
 
     `stop_order` says when it is stopped (lower first); `stop_signal` is what it is asked with, `patience` for how long
-    before it is killed, in seconds; `death_signal` is what the kernel sends it when we are killed.
+    before it is killed, in seconds.
     """
 
     name: str
@@ -51,7 +57,6 @@ class Command:
     user: User | None = None
     stop_order: int = 0
     stop_signal: signal.Signals = signal.SIGTERM
-    death_signal: signal.Signals = signal.SIGKILL
     patience: float = 8
 
 
@@ -72,10 +77,14 @@ class Running:
 
 
 class Processes:
-    """Everything one stack has started, in the order of starting."""
+    """Everything one stack has started, in the order of starting.
 
-    def __init__(self, logs: Path) -> None:
+    `lock` is an open file that stays locked until the last of them has ended, whatever becomes of us.
+    """
+
+    def __init__(self, logs: Path, lock: int | None = None) -> None:
         self._logs = logs
+        self._lock = lock
         self._running: list[Running] = []
         logs.mkdir(parents=True, exist_ok=True)
 
@@ -89,6 +98,7 @@ class Processes:
                 [sys.executable, "-I", "-S", str(_LAUNCH), *_launch_options(command), "--", *command.argv],
                 env=dict(command.environment), cwd=command.folder, stdin=subprocess.DEVNULL,
                 stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
+                pass_fds=() if self._lock is None else (self._lock,),
             )  # fmt: skip
         running = Running(command, process, log)
         self._running.append(running)
@@ -138,21 +148,19 @@ class Processes:
 
     def _stop(self, leaving: list[Running]) -> None:
         for running in leaving:
-            signal_group(running.process.pid, running.command.stop_signal)
-        started = time.monotonic()
+            running.process.terminate()
         for running in leaving:
             try:
-                running.process.wait(max(0.0, started + running.command.patience - time.monotonic()))
+                running.process.wait(running.command.patience + _GRACE_SECONDS)
             except subprocess.TimeoutExpired:
-                signal_group(running.process.pid, signal.SIGKILL)
+                running.process.kill()
                 running.process.wait()
             self._running.remove(running)
-            # Its group may hold processes that outlived it (a web server's workers).
-            signal_group(running.process.pid, signal.SIGKILL)
 
 
 def _launch_options(command: Command) -> list[str]:
-    options = ["--parent", str(os.getpid()), "--death-signal", str(int(command.death_signal))]
+    options = ["--parent", str(os.getpid()), "--stop-signal", str(int(command.stop_signal))]
+    options += ["--patience", str(command.patience)]
     if command.user is not None:
         options += ["--uid", str(command.user.uid), "--gid", str(command.user.gid)]
         options += ["--search"] if command.user.search else []
@@ -160,26 +168,21 @@ def _launch_options(command: Command) -> list[str]:
 
 
 def _describe(code: int) -> str:
-    return f"exit code {code}" if code >= 0 else signal.Signals(-code).name
+    code = code if code >= 0 else _SIGNALLED - code
+    return f"exit code {code}" if code <= _SIGNALLED else signal.Signals(code - _SIGNALLED).name
 
 
-def signal_group(group: int, number: signal.Signals) -> None:
-    """Send a signal to a process group that may be gone already."""
-    try:
-        os.killpg(group, number)
-    except ProcessLookupError:
-        return
-    except PermissionError:
-        # macOS answers so for a group of which only zombies are left.
-        return
+def adopt_orphans() -> None:
+    """Make this process the parent of what loses its own below it (Linux only), so that `end_orphans` finds it."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def kill_descendants() -> None:
-    """Kill everything below this process, again until nothing is left: they may be starting more meanwhile."""
+def end_orphans() -> None:
+    """Kill everything below this process, again until nothing is left: what somebody's SIGKILL of a launcher left."""
     while below := psutil.Process().children(recursive=True):
         for child in below:
             child.kill()
-        # This also collects those that have come to us as their subreaper.
         psutil.wait_procs(below, timeout=_POLL_SECONDS)
 
 
