@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -116,13 +116,15 @@ class Step:
 
     `perform(job)` does the work. `recheck(job, completion)` returns the digest of what is there now of the work a
     completion speaks of; anything but that completion's digest means it has to be done again. `arguments` adds
-    options of the step's own.
+    options of the step's own. `errands` are what else the module does for an operator, by the option that asks for
+    it (`rollback` for `--rollback`): they need no run, have no claim, and return the exit code.
     """
 
     name: str
     perform: Callable[[Job], Result]
     recheck: Callable[[Job, Completion], str | None]
     arguments: Callable[[argparse.ArgumentParser], None] | None = None
+    errands: Mapping[str, Callable[[Job], int]] = field(default_factory=dict)
 
     @property
     def previous(self) -> str | None:
@@ -138,15 +140,18 @@ def main(step: Step, arguments: Sequence[str] | None = None, description: str | 
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--run-id", required=True, help="Airflow's run id")
+    parser.add_argument("--run-id", help="Airflow's run id")
     if step.arguments:
         step.arguments(parser)
     options = parser.parse_args(arguments)
+    errand = next((todo for option, todo in step.errands.items() if getattr(options, option)), None)
+    if errand is None and options.run_id is None:
+        parser.error("the following arguments are required: --run-id")
     logs.start(step.name)
 
     def body() -> int:
         with closing(Job(step.name, options, settings.read(os.environ))) as job:
-            return run(step, job)
+            return errand(job) if errand else run(step, job)
 
     return guarded(body, step.name)
 

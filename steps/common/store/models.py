@@ -183,17 +183,30 @@ def newest_setting(connection: Connection) -> AliasEvent | None:
     return _event(row) if row else None
 
 
-def settlement(connection: Connection, run_id: str) -> AliasEvent | None:
-    """Return how a run's newest intent was settled, if it had one that was."""
-    table, settling = ledger.alias_events, ledger.alias_events.alias()
+def settlement(connection: Connection, intent_id: int) -> AliasEvent:
+    """Return how an intent was settled; raises NoResultFound for one that is open."""
+    table = ledger.alias_events
+    return _event(connection.execute(select(table).where(table.c.intent_id == intent_id)).one())
+
+
+def setting_of_run(connection: Connection, run_id: str) -> AliasEvent | None:
+    """Return the newest event by which a run's own intent set the alias, if there is one."""
+    table = ledger.alias_events
     row = connection.execute(
-        select(settling)
-        .join(table, settling.c.intent_id == table.c.event_id)
-        .where(table.c.run_id == run_id)
+        select(table)
+        .where(table.c.kind == "ALIAS_SET", table.c.run_id == run_id)
         .order_by(table.c.event_id.desc())
         .limit(1)
     ).one_or_none()
     return _event(row) if row else None
+
+
+def rolled_back(connection: Connection) -> bool:
+    """Tell whether the newest move of the alias that we know of was a rollback."""
+    newest = newest_setting(connection)
+    table = ledger.alias_events
+    kind = newest and connection.scalar(select(table.c.kind).where(table.c.event_id == newest.intent_id))
+    return kind == "ROLLBACK_INTENT"
 
 
 def promoted_versions(connection: Connection) -> list[int]:
