@@ -7,9 +7,11 @@ comparison with one of them can ever turn out true.
 from __future__ import annotations
 
 import hashlib
+import json
 from bisect import bisect_right
+from collections.abc import Mapping
 from itertools import pairwise
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -170,7 +172,18 @@ class Evidence(_Figures):
     scored: tuple[int, ...]
     notes: tuple[str, ...] = ()
 
-    @property
-    def sha(self) -> str:
-        """Return the sha256 of the evidence in its one written form."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+def sha(evidence: Mapping[str, Any]) -> str:
+    """Return the sha256 of evidence in one written form, whatever a database did to the order of its keys.
+
+    JSONB also returns 1e16 as a whole number and -0.0 as 0.0; so numbers are all written as floats.
+    """
+    return hashlib.sha256(json.dumps(_written(evidence), sort_keys=True, allow_nan=False).encode()).hexdigest()
+
+
+def _written(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _written(held) for key, held in value.items()}
+    if isinstance(value, list | tuple):
+        return [_written(held) for held in value]
+    return float(value) + 0.0 if isinstance(value, int | float) and not isinstance(value, bool) else value

@@ -189,13 +189,14 @@ def settlement(connection: Connection, intent_id: int) -> AliasEvent:
     return _event(connection.execute(select(table).where(table.c.intent_id == intent_id)).one())
 
 
-def setting_of_run(connection: Connection, run_id: str) -> AliasEvent | None:
-    """Return the newest event by which a run's own intent set the alias, if there is one."""
-    table = ledger.alias_events
+def promotion(connection: Connection, version: int) -> AliasEvent | None:
+    """Return the event by which a promotion set the alias to a version, if one did; rollbacks to it are others."""
+    table, intents = ledger.alias_events, ledger.alias_events.alias()
     row = connection.execute(
         select(table)
-        .where(table.c.kind == "ALIAS_SET", table.c.run_id == run_id)
-        .order_by(table.c.event_id.desc())
+        .join(intents, intents.c.event_id == table.c.intent_id)
+        .where(table.c.kind == "ALIAS_SET", table.c.candidate == version, intents.c.kind == "PROMOTE_INTENT")
+        .order_by(table.c.event_id)
         .limit(1)
     ).one_or_none()
     return _event(row) if row else None

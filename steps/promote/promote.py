@@ -1,0 +1,243 @@
+"""Whether a candidate is to be served: decided from the evidence and the policy alone.
+
+No clock, no database, no alias: the same evidence and policy always give the same verdict, so that a verdict of last
+year can be decided again. Every reason has a code, a plain sentence with its figures, and the figures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from steps.common.evidence import Distribution, Evidence, Metrics, Slice
+from steps.common.store.ledger import Verdict
+from steps.promote.policy import Policy
+
+PROMOTE: Final = "PROMOTE"
+HOLD: Final = "HOLD"
+REJECT: Final = "REJECT"
+_GUARDED: Final = frozenset({"status", "zip_seen"})
+
+Reason = dict[str, Any]
+
+
+class Incomplete(Exception):
+    """The evidence lacks a figure that the decision needs."""
+
+
+def decide(evidence: Mapping[str, Any], policy: Policy) -> Verdict:
+    """Return PROMOTE, HOLD or REJECT with ordered reasons; evidence that is missing or incomplete is REJECT.
+
+    PROMOTE: the lower bound of the paired gain in RMSE exceeds both the least gain worth a change and the noise of
+    training, and no guard fails. REJECT: worse beyond that noise, or a guard fails. HOLD: cannot tell.
+    """
+    try:
+        found = Evidence.model_validate(evidence)
+        verdict, reasons, figures = _decide(found, policy)
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, fault["loc"])) or "evidence"
+        verdict, reasons, figures = REJECT, [_incomplete(f"{where}: {fault['msg']}")], {}
+    except Incomplete as missing:
+        verdict, reasons, figures = REJECT, [_incomplete(str(missing))], {}
+    return Verdict(verdict, reasons, figures, policy.model_dump(mode="json"))
+
+
+def _incomplete(what: str) -> Reason:
+    return _reason("EVIDENCE_INCOMPLETE", f"The evidence is missing or incomplete, so nothing is promoted: {what}.")
+
+
+def _reason(code: str, sentence: str, **figures: Any) -> Reason:
+    return {"code": code, "sentence": sentence, **figures}
+
+
+def _decide(found: Evidence, policy: Policy) -> tuple[str, list[Reason], dict[str, Any]]:
+    failures = _infrastructure(found, policy)
+    if found.champion is None:
+        return _first_model(found, failures)
+    candidate, champion = _rmse(found.candidate.metrics, "candidate"), _rmse(found.champion.metrics, "champion")
+    if policy.confidence == 0:
+        return _literal(candidate, champion, failures)
+    figures = _figures(found, policy, candidate, champion)
+    failures += [*_mean_error(found, policy), *_slices(found, policy, figures)]
+    compared = [_compared(figures)]
+    if figures["high"] < -figures["noise"]:
+        return REJECT, [_worse(figures), *failures, *compared], figures
+    if failures:
+        return REJECT, [*failures, *compared], figures
+    if figures["gain"] > 0 and figures["low"] > figures["threshold"]:
+        return PROMOTE, [_better(figures)], figures
+    return HOLD, [_cannot_tell(figures)], figures
+
+
+def _rmse(metrics: Metrics, whose: str) -> float:
+    if metrics.rmse is None:
+        raise Incomplete(f"the {whose}'s RMSE could not be computed")
+    return metrics.rmse
+
+
+def _infrastructure(found: Evidence, policy: Policy) -> list[Reason]:
+    check, failures = found.infrastructure, []
+    if not check.golden_equal:
+        sentence = (
+            f"Loaded as serving loads it, the version does not answer its golden rows as in training. {check.note}"
+        )
+        failures.append(_reason("GOLDEN_ROWS_DIFFER", sentence))
+    if check.milliseconds_per_1000_rows > policy.milliseconds_per_1000_rows:
+        took, budget = check.milliseconds_per_1000_rows, policy.milliseconds_per_1000_rows
+        sentence = f"1,000 prices take {took:.1f} ms; the budget is {budget:.1f} ms."
+        failures.append(_reason("TOO_SLOW", sentence, measured=took, threshold=budget))
+    if check.megabytes > policy.megabytes:
+        sentence = f"Loaded, the version takes {check.megabytes:.0f} MB; the budget is {policy.megabytes:.0f} MB."
+        failures.append(_reason("TOO_LARGE", sentence, measured=check.megabytes, threshold=policy.megabytes))
+    return failures
+
+
+def _first_model(found: Evidence, failures: list[Reason]) -> tuple[str, list[Reason], dict[str, Any]]:
+    if found.alias_ever_set:
+        raise Incomplete("there was a champion before, and it was not measured")
+    candidate, baseline = _rmse(found.candidate.metrics, "candidate"), _rmse(found.baseline, "median-price baseline")
+    figures = {"candidate_rmse": candidate, "baseline_rmse": baseline}
+    figure = f"RMSE {_dollars(candidate)}, against {_dollars(baseline)} of always saying the median price"
+    if not candidate < baseline:
+        sentence = f"The first model is no better than the median price: {figure}."
+        failures.append(_reason("NOT_BETTER_THAN_MEDIAN", sentence, **figures))
+    if failures:
+        return REJECT, failures, figures
+    sentence = f"This is the first model: there was none to compare with. On {found.rows:,} test rows: {figure}."
+    return PROMOTE, [_reason("FIRST_MODEL", sentence, **figures)], figures
+
+
+def _literal(candidate: float, champion: float, failures: list[Reason]) -> tuple[str, list[Reason], dict[str, Any]]:
+    figures = {"candidate_rmse": candidate, "champion_rmse": champion, "gain": champion - candidate}
+    better = candidate < champion
+    sentence = (
+        f"Literal rule (confidence 0): RMSE {_dollars(candidate)} is {'' if better else 'not '}lower than the "
+        f"champion's {_dollars(champion)}."
+    )
+    reason = _reason("LOWER_RMSE" if better else "NOT_LOWER_RMSE", sentence, **figures)
+    return (PROMOTE if better and not failures else REJECT), [*failures, reason], figures
+
+
+def _figures(found: Evidence, policy: Policy, candidate: float, champion: float) -> dict[str, Any]:
+    if found.gain is None:
+        raise Incomplete("the gain in RMSE over the champion was not measured")
+    low = found.gain.distribution.quantile((1 - policy.confidence) / 2)
+    high = found.gain.distribution.quantile((1 + policy.confidence) / 2)
+    # The floor is a share of the error; the better model's error, so that swapping the two changes nothing.
+    noise = policy.noise_multiple * found.noise_floor.share * min(candidate, champion)
+    threshold = max(policy.least_gain * champion, noise)
+    return {
+        "rows": found.rows,
+        "candidate_rmse": candidate,
+        "champion_rmse": champion,
+        "gain": found.gain.point,
+        "low": low,
+        "high": high,
+        "noise": noise,
+        "threshold": threshold,
+        # A gain of this size would have put the lower bound just at the threshold.
+        "smallest_detectable": threshold + found.gain.point - low,
+        "guard_lifted": found.gain.point > policy.guard_lifted_by * champion,
+    }
+
+
+def _mean_error(found: Evidence, policy: Policy) -> list[Reason]:
+    candidate, champion = found.candidate.metrics.mae, found.champion.metrics.mae if found.champion else None
+    if candidate is None or champion is None:
+        raise Incomplete("a mean absolute error could not be computed")
+    allowed = (1 + policy.mae_tolerance) * champion
+    if candidate <= allowed:
+        return []
+    sentence = (
+        f"The mean absolute error is {_dollars(candidate)}, more than {policy.mae_tolerance:.1%} above the champion's "
+        f"{_dollars(champion)}."
+    )
+    return [_reason("MAE_WORSE", sentence, measured=candidate, threshold=allowed)]
+
+
+def _slices(found: Evidence, policy: Policy, figures: dict[str, Any]) -> list[Reason]:
+    """Return a reason for each guarded slice that is worse beyond the tolerance, by Holm's step-down procedure.
+
+    A slice wholly in batches the champion was trained on is evidence only: fitted on a truncated range of prices, it
+    looks better on its old range than any honest successor.
+    """
+    guarded = [
+        part for part in found.slices if part.by in _GUARDED and part.rows >= policy.slice_rows and part.new_rows
+    ]
+    tested = sorted(((_ratio(part).share_up_to(1 + policy.slice_tolerance), part) for part in guarded), key=_by_p)
+    figures["guarded"] = [{"by": part.by, "value": part.value, "p": p} for p, part in tested]
+    if figures["guard_lifted"]:
+        return []
+    failures: list[Reason] = []
+    for rank, (p, part) in enumerate(tested):
+        if p > (1 - policy.confidence) / (len(tested) - rank):
+            break
+        failures.append(_slice_worse(part, p, policy))
+    return failures
+
+
+def _by_p(tested: tuple[float, Slice]) -> tuple[float, str, str]:
+    return tested[0], tested[1].by, tested[1].value
+
+
+def _ratio(part: Slice) -> Distribution:
+    if part.ratio is None:
+        raise Incomplete(f"the slice {part.by} {part.value} has no paired test{': ' + part.note if part.note else ''}")
+    return part.ratio
+
+
+def _slice_worse(part: Slice, p: float, policy: Policy) -> Reason:
+    middle = _ratio(part).quantile(0.5)
+    sentence = (
+        f"On {part.by} {part.value} ({part.rows:,} rows) RMSE is {middle - 1:.1%} above the champion's, beyond the "
+        f"{policy.slice_tolerance:.0%} allowed (p {p:.4f})."
+    )
+    return _reason("SLICE_WORSE", sentence, by=part.by, value=part.value, measured=middle, p=p)
+
+
+def _compared(figures: Mapping[str, Any]) -> Reason:
+    sentence = (
+        f"RMSE {_dollars(figures['candidate_rmse'])} against the champion's {_dollars(figures['champion_rmse'])} on "
+        f"the same {figures['rows']:,} rows: gain {_dollars(figures['gain'])}, {_interval(figures)}."
+    )
+    return _reason("COMPARED", sentence)
+
+
+def _better(figures: Mapping[str, Any]) -> Reason:
+    sentence = (
+        f"RMSE falls from {_dollars(figures['champion_rmse'])} to {_dollars(figures['candidate_rmse'])} on the same "
+        f"{figures['rows']:,} rows; the gain of {_dollars(figures['gain'])} is at least {_dollars(figures['low'])}, "
+        f"above the {_dollars(figures['threshold'])} asked for."
+    )
+    return _reason("BETTER", sentence, measured=figures["low"], threshold=figures["threshold"])
+
+
+def _worse(figures: Mapping[str, Any]) -> Reason:
+    sentence = (
+        f"RMSE rises from {_dollars(figures['champion_rmse'])} to {_dollars(figures['candidate_rmse'])}, by at least "
+        f"{_dollars(-figures['high'])}: more than rows or training by chance explain ({_dollars(figures['noise'])})."
+    )
+    return _reason("WORSE", sentence, measured=figures["high"], threshold=-figures["noise"])
+
+
+def _cannot_tell(figures: Mapping[str, Any]) -> Reason:
+    sentence = (
+        f"Cannot tell: the gain in RMSE is {_dollars(figures['gain'])}, {_interval(figures)}, and "
+        f"{_dollars(figures['threshold'])} is asked for. The smallest gain these {figures['rows']:,} rows could have "
+        f"shown is {_dollars(figures['smallest_detectable'])}."
+    )
+    return _reason(
+        "CANNOT_TELL", sentence, measured=figures["low"], threshold=figures["threshold"],
+        smallest_detectable=figures["smallest_detectable"],
+    )  # fmt: skip
+
+
+def _interval(figures: Mapping[str, Any]) -> str:
+    return f"between {_dollars(figures['low'])} and {_dollars(figures['high'])}"
+
+
+def _dollars(amount: float) -> str:
+    return f"{'-' if amount < 0 else ''}${abs(amount):,.0f}"
