@@ -33,7 +33,7 @@ class Policy(BaseModel):
     slice_rows: int = Field(default=2000, ge=1, description="rows from which a slice is guarded; fewer tell too little")
     guard_lifted_by: float = Field(
         default=0.10, gt=0,
-        description="gain in RMSE, as a share, beyond which slices are not guarded: the champion's own range was narrow",
+        description="gain in RMSE, as a share, beyond which no slice is guarded: the champion's range was narrow",
     )  # fmt: skip
     milliseconds_per_1000_rows: float = Field(
         default=20.0, gt=0, description="infra check: most processor time for 1,000 prices on one thread"
