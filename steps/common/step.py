@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from steps.common import logs, settings
 from steps.common.logs import committed, log
@@ -117,7 +117,8 @@ class Step:
     `perform(job)` does the work. `recheck(job, completion)` returns the digest of what is there now of the work a
     completion speaks of; anything but that completion's digest means it has to be done again. `arguments` adds
     options of the step's own. `errands` are what else the module does for an operator, by the option that asks for
-    it (`rollback` for `--rollback`): they need no run, have no claim, and return the exit code.
+    it (`rollback` for `--rollback`): they need no run, have no claim, and return the exit code. `claim(job)` is how
+    a run comes by its claim, where it is not there yet: fetch, the first step, makes it.
     """
 
     name: str
@@ -125,6 +126,7 @@ class Step:
     recheck: Callable[[Job, Completion], str | None]
     arguments: Callable[[argparse.ArgumentParser], None] | None = None
     errands: Mapping[str, Callable[[Job], int]] = field(default_factory=dict)
+    claim: Callable[[Job], Claim] | None = None
 
     @property
     def previous(self) -> str | None:
@@ -183,13 +185,17 @@ def _ended(name: str, how: str, why: Exception, exit_code: int) -> int:
 def run(step: Step, job: Job) -> int:
     """Do a step's work under its run's claim unless it is done already; return the exit code."""
     ledger.open_ledger(job.ledger, job.source_id)
+    job.claim = step.claim(job) if step.claim else _claim_of_run(job)
+    with advisory_lock(job.ledger, f"{step.name}/{job.claim.claim_id}", _TURN_SECONDS):
+        return _run_claimed(step, job)
+
+
+def _claim_of_run(job: Job) -> Claim:
     with job.ledger.connect() as connection:
         claim = ledger.claim_of_run(connection, job.run_id)
     if claim is None:
         raise UnknownRun(f"run {job.run_id} has no claim in the ledger: fetch has not completed for it")
-    job.claim = claim
-    with advisory_lock(job.ledger, f"{step.name}/{claim.claim_id}", _TURN_SECONDS):
-        return _run_claimed(step, job)
+    return claim
 
 
 def _run_claimed(step: Step, job: Job) -> int:
@@ -263,6 +269,11 @@ def complete(job: Job, result: Result, seconds: float) -> None:
         ledger.refuse_if_fenced(connection, job.claim)
         ledger.append_completion(connection, done, result.verdict, result.outcome)
         for alert in result.alerts:
-            if ledger.raise_alert(connection, alert, job.run_id, job.claim.batch_number):
-                log().error("alert", code=alert.code, message=alert.message)
+            raise_alert(connection, alert, job.run_id, job.claim.batch_number)
     committed("completion")
+
+
+def raise_alert(connection: Connection, alert: Alert, run_id: str, batch_number: int | None) -> None:
+    """Append an alert once for a run and batch, and say it in the log when it is new."""
+    if ledger.raise_alert(connection, alert, run_id, batch_number):
+        log().error("alert", code=alert.code, message=alert.message)

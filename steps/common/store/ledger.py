@@ -91,6 +91,21 @@ def append_run(connection: Connection, run_id: str, source_id: str, *, force_tra
     connection.execute(insert(ledger.runs).values(run).on_conflict_do_nothing())
 
 
+def run_forces(connection: Connection, run_id: str) -> bool:
+    """Return whether a run that is written down forces a training."""
+    return bool(connection.scalar(select(ledger.runs.c.force_train).where(ledger.runs.c.run_id == run_id)))
+
+
+def append_idle_run(connection: Connection, run_id: str, reason: str) -> None:
+    """Write down once that a run found nothing to do, and why."""
+    connection.execute(insert(ledger.idle_runs).values(run_id=run_id, reason=reason).on_conflict_do_nothing())
+
+
+def idle_reason(connection: Connection, run_id: str) -> str | None:
+    """Return why a run found nothing to do, if it did."""
+    return connection.scalar(select(ledger.idle_runs.c.reason).where(ledger.idle_runs.c.run_id == run_id))
+
+
 def sources(connection: Connection) -> list[str]:
     """Return the sources this ledger has seen; more than one is a deployment gone wrong."""
     return list(connection.scalars(select(ledger.sources.c.source_id)))
@@ -135,10 +150,12 @@ def claim_batch(
 
 
 def refuse_if_fenced(connection: Connection, claim: Claim) -> None:
-    """Raise Fenced if a later attempt at the claim's batch exists; else hold the batch until the commit."""
+    """Raise Fenced if the attempt was abandoned or a later one exists; else hold the batch until the commit."""
     take_turn(connection, claim.source_id, claim.batch_number)
-    newest = newest_claim(connection, claim.source_id, claim.batch_number)
-    if newest is not None and newest.claim_id > claim.claim_id:
+    newest, outcome = attempts(connection, claim.source_id, claim.batch_number)[-1]
+    if newest == claim and outcome == "ABANDONED":
+        raise Fenced(f"attempt {claim.attempt} at batch {claim.batch_number} is over: a later run has abandoned it")
+    if newest.claim_id > claim.claim_id:
         raise Fenced(
             f"attempt {claim.attempt} at batch {claim.batch_number} is over: run {newest.run_id} has taken it up as "
             f"attempt {newest.attempt}"
@@ -152,16 +169,27 @@ def completion(connection: Connection, claim_id: int, step: str) -> Completion |
     return _completion(row) if row else None
 
 
-def attempts(connection: Connection, source_id: str, batch_number: int) -> list[tuple[Claim, str | None]]:
-    """Return every attempt at a batch, oldest first, each with its outcome or None."""
+def attempts(connection: Connection, source_id: str, batch_number: int | None = None) -> list[tuple[Claim, str | None]]:
+    """Return every attempt at a batch, or at any, oldest first, each with its outcome or None."""
     claims, outcomes = ledger.claims, ledger.outcomes
-    rows = connection.execute(
+    query = (
         select(claims, outcomes.c.outcome)
         .outerjoin(outcomes, outcomes.c.claim_id == claims.c.claim_id)
-        .where(claims.c.source_id == source_id, claims.c.batch_number == batch_number)
+        .where(claims.c.source_id == source_id)
         .order_by(claims.c.claim_id)
     )
+    rows = connection.execute(query if batch_number is None else query.where(claims.c.batch_number == batch_number))
     return [(_claim(row), row.outcome) for row in rows]
+
+
+def abandon(connection: Connection, claim: Claim) -> bool:
+    """End a batch's newest attempt as ABANDONED; return False where it is over or no longer the newest."""
+    take_turn(connection, claim.source_id, claim.batch_number)
+    newest, outcome = attempts(connection, claim.source_id, claim.batch_number)[-1]
+    if newest != claim or outcome is not None:
+        return False
+    connection.execute(insert(ledger.outcomes).values(claim_id=claim.claim_id, outcome="ABANDONED"))
+    return True
 
 
 def earlier_attempts(connection: Connection, claim: Claim) -> list[Claim]:

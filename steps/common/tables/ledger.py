@@ -40,6 +40,14 @@ runs = Table(
     _now("started_at"),
 )  # fmt: skip
 
+# A run that found nothing to do before it could claim a batch, and why. Run again, it says so and asks nobody.
+idle_runs = Table(
+    "idle_runs", metadata,
+    Column("run_id", Text, ForeignKey("runs.run_id"), primary_key=True),
+    Column("reason", Text, nullable=False),
+    _now("ended_at"),
+)  # fmt: skip
+
 # A run's right to work on a batch; claim_id is the fencing number: the highest one of a batch may commit.
 claims = Table(
     "claims", metadata,

@@ -61,6 +61,17 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("run_id"),
     )
     op.create_table(
+        "idle_runs",
+        sa.Column("run_id", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("ended_at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["run_id"],
+            ["runs.run_id"],
+        ),
+        sa.PrimaryKeyConstraint("run_id"),
+    )
+    op.create_table(
         "claims",
         sa.Column("claim_id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
         sa.Column("source_id", sa.Text(), nullable=False),

@@ -6,8 +6,8 @@ revision = "0002"
 down_revision = "0001"
 
 _TABLES = (
-    "sources", "runs", "claims", "completions", "verdicts", "outcomes", "dataset_batches", "model_versions",
-    "model_files", "evidence", "alias_events", "alerts",
+    "sources", "runs", "idle_runs", "claims", "completions", "verdicts", "outcomes", "dataset_batches",
+    "model_versions", "model_files", "evidence", "alias_events", "alerts",
 )  # fmt: skip
 
 
