@@ -1,7 +1,8 @@
 """What the model is told about a property: names, types, bounds, units and normalising, each said once.
 
 `Listing` is what a caller of the API sends and what a model reads; `PricedListing` is the same with its price.
-`parse` turns the twelve values of a source's row into one or the other: a listing, or the reason it was refused.
+`parse` turns the twelve values of a source's row into one or the other: a listing, or the reason it was refused;
+`parse_field` does it for one value, for whoever reads many rows (`steps.common.rows`).
 `property_id` decides which house a row is, hence whether it is ever used for training.
 """
 
@@ -16,7 +17,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Annotated, Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 # Changing a bound below changes which houses count: raise the version, and the comparison with the champion restarts.
 SCOPE_VERSION: Final = "scope_v1"
@@ -26,7 +27,11 @@ BUCKETS: Final = 100
 TEST_BUCKETS: Final = range(20)
 TRAIN_BUCKETS: Final = range(20, BUCKETS)
 
-_ZIP: Final = re.compile(r"\s*(\d{1,5})(?:\.0*|-\d{4})?\s*")
+_ZIP: Final = re.compile(r"\s*([0-9]{1,5})(?:\.0*|-[0-9]{4})?\s*")
+# Whole floats beyond this are no longer exact, so their shortest form keeps its exponent.
+_EXACT: Final = 1e15
+_EXACT_DIGITS: Final = 15
+_NO_FRACTION: Final = frozenset({"", "0"})
 _MISSING_TEXT: Final = frozenset({None, "", "NaN", "nan", "None", "null"})
 
 
@@ -47,9 +52,12 @@ class Refusal:
     rule: str
 
 
-@lru_cache(maxsize=1 << 17)
 def shortest(value: str) -> str:
     """Return a number's shortest form (`1001.0` is `1001`), any other text as it is."""
+    whole, _, rest = value.partition(".")
+    # Nearly every number is of this kind, and there is one a row. `rest` is empty where there was no point.
+    if rest in _NO_FRACTION and whole.isascii() and whole.isdigit() and whole[0] != "0" and len(whole) <= _EXACT_DIGITS:
+        return whole
     try:
         number = float(value)
     except ValueError:
@@ -75,6 +83,8 @@ def _identifier(value: object) -> object:
     return shortest(str(value).strip()) if isinstance(value, str | int | float) else value
 
 
+# What a field of a listing may hold.
+type Value = str | float | dt.date | None
 Category = Annotated[str, Field(min_length=1, max_length=80)]
 Identifier = Annotated[str, BeforeValidator(_identifier), Field(min_length=1, max_length=80)]
 
@@ -131,8 +141,13 @@ NUMERIC_FIELDS: Final = ("price", "bed", "bath", "acre_lot", "house_size")
 SOURCE_NUMBERS: Final = frozenset({*NUMERIC_FIELDS, "brokered_by", "street", "zip_code"})
 
 _validate: Callable[[Mapping[str, str | None]], PricedListing] = PricedListing.__pydantic_validator__.validate_python
-# Whole floats beyond this are no longer exact, so their shortest form keeps its exponent.
-_EXACT: Final = 1e15
+# The same fields one by one, with the model's own rules on texts and numbers.
+_FIELD_RULES: Final = ConfigDict(str_strip_whitespace=True, str_to_lower=True, allow_inf_nan=False)
+_VALIDATE_FIELD: Final[dict[str, Callable[[object], Value]]] = {
+    name: TypeAdapter[Value](field.rebuild_annotation(), config=_FIELD_RULES).validator.validate_python
+    for name, field in PricedListing.model_fields.items()
+}
+_REQUIRED: Final = frozenset(name for name, field in PricedListing.model_fields.items() if field.is_required())
 _OUT_OF_SCOPE: Final = frozenset({"greater_than_equal", "less_than_equal"})
 _NOTHING_THERE: Final = frozenset({"missing", "string_too_short"})
 
@@ -140,20 +155,34 @@ _NOTHING_THERE: Final = frozenset({"missing", "string_too_short"})
 def parse(raw: Mapping[str, str | None]) -> PricedListing | Refusal:
     """Return the listing a source's row holds, or why it holds none.
 
-    `raw` maps the twelve source fields to their text as received; None, an empty text and `NaN` are missing.
+    `raw` maps the twelve source fields to their text as received; None, a blank text and `NaN` are missing.
     The first broken rule in the order of the fields is the one reported. Never raises.
     """
-    given = {name: text for name, text in raw.items() if text not in _MISSING_TEXT}
+    given = {name: text for name, text in raw.items() if not _is_missing(text)}
     try:
         return _validate(given)
     except ValidationError as error:
-        return _refusal(error)
+        return _refusal(error, None)
 
 
-def _refusal(error: ValidationError) -> Refusal:
+def parse_field(name: str, text: str | None) -> Value | Refusal:
+    """Return what one field's text means: the value `parse` would give the listing, or the refusal. Never raises."""
+    if _is_missing(text):
+        return Refusal(Reason.MISSING, name, "is required") if name in _REQUIRED else None
+    try:
+        return _VALIDATE_FIELD[name](text)
+    except ValidationError as error:
+        return _refusal(error, name)
+
+
+def _is_missing(text: str | None) -> bool:
+    return text in _MISSING_TEXT or (text is not None and text.isspace())
+
+
+def _refusal(error: ValidationError, field: str | None) -> Refusal:
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     kind = str(first["type"])
-    field = str(first["loc"][0]) if first["loc"] else "listing"
+    field = field or (str(first["loc"][0]) if first["loc"] else "listing")
     if kind in _NOTHING_THERE:
         return Refusal(Reason.MISSING, field, "is required")
     reason = Reason.OUT_OF_SCOPE if kind in _OUT_OF_SCOPE else Reason.MALFORMED
@@ -168,7 +197,11 @@ def property_id(raw: Mapping[str, str | None]) -> int:
     from one part to the other.
     """
     names = ("street", "zip_code") if raw.get("street") else ("city", "state", "zip_code")
-    place = "|".join(shortest(raw.get(name) or "") for name in names)
+    return house_at("|".join(shortest(raw.get(name) or "") for name in names))
+
+
+def house_at(place: str) -> int:
+    """Return the property id of a place whose parts are in their shortest form, joined by `|`; see `property_id`."""
     return int.from_bytes(hashlib.blake2b(place.encode(), digest_size=8).digest()) >> 1
 
 

@@ -5,22 +5,26 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import batched, repeat
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from psycopg import sql
-from sqlalchemy import Connection, delete
+from sqlalchemy import Connection, delete, text
 
 from steps.common.columns import CATEGORIES, NUMBERS, Category, Columns, encode
 from steps.common.listing import SPLIT_VERSION, PricedListing, Refusal
-from steps.common.store.connection import driver
+from steps.common.store import copying
 from steps.common.tables import clean
 
 _LISTING_COLUMNS: Final = tuple(clean.listings.columns.keys())
 _REFUSAL_COLUMNS: Final = tuple(clean.refusals.columns.keys())
+# What a listing is stored as, in the order of `copy_columns`: who the row is, then its fields.
+IDENTITY: Final = ("row_number", "property_id", "bucket")
+STORED_FIELDS: Final = _LISTING_COLUMNS[2 + len(IDENTITY) :]
 _ORDER: Final = ("batch_number", "row_number")
-_CHUNK: Final = 1 << 20
+_BLOCK_ROWS: Final = 512
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,15 @@ class Listings:
 _KEYS: Final = ("property_id", "bucket", "batch_number", "row_number")
 
 
+def take_turn(connection: Connection, source_id: str, batch_number: int) -> None:
+    """Wait until no other transaction replaces this batch; held until the transaction ends.
+
+    Two attempts that replaced it at once would otherwise meet at the primary key, and one of them fail.
+    """
+    key = {"key": f"{source_id}/{batch_number}"}
+    connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 2))"), key)
+
+
 def delete_batch(connection: Connection, source_id: str, batch_number: int) -> None:
     """Remove a batch's listings and refusals, before they are written anew in the same transaction."""
     for table in (clean.listings, clean.refusals):
@@ -64,22 +77,38 @@ def delete_batch(connection: Connection, source_id: str, batch_number: int) -> N
 
 def copy_listings(connection: Connection, source_id: str, batch_number: int, rows: Iterable[CleanRow]) -> None:
     """Write a batch's listings by COPY."""
-    fields = _LISTING_COLUMNS[5:]
-    with driver(connection).cursor().copy(_copy_in("listings", _LISTING_COLUMNS)) as copy:
-        for row in rows:
-            values = row.listing.__dict__
-            copy.write_row(
-                (source_id, batch_number, row.row_number, row.property_id, row.bucket, *[values[f] for f in fields])
-            )
+    written = (
+        (
+            str(row.row_number), str(row.property_id), str(row.bucket),
+            *(copying.written(getattr(row.listing, field)) for field in STORED_FIELDS),
+        )
+        for row in rows
+    )  # fmt: skip
+    blocks = (list(zip(*block, strict=True)) for block in batched(written, _BLOCK_ROWS, strict=False))
+    copy_columns(connection, source_id, batch_number, blocks)
+
+
+def copy_columns(
+    connection: Connection, source_id: str, batch_number: int, blocks: Iterable[Sequence[Iterable[str]]]
+) -> None:
+    """Write a batch's listings by COPY, given some rows at a time, column by column: `IDENTITY`, `STORED_FIELDS`.
+
+    Every value is text as `copying.written` gives it, which many rows share.
+    """
+    of_batch = (repeat(copying.written(source_id)), repeat(str(batch_number)))
+    lines = ("".join(f"{line}\n" for line in map("\t".join, zip(*of_batch, *block, strict=False))) for block in blocks)
+    copying.copy_in(connection, "listings", _LISTING_COLUMNS, lines)
 
 
 def copy_refusals(
     connection: Connection, source_id: str, batch_number: int, rows: Iterable[tuple[int, Refusal]]
 ) -> None:
     """Write a batch's refused rows with their reasons by COPY."""
-    with driver(connection).cursor().copy(_copy_in("refusals", _REFUSAL_COLUMNS)) as copy:
-        for number, refusal in rows:
-            copy.write_row((source_id, batch_number, number, refusal.reason, refusal.field, refusal.rule))
+    lines = (
+        "\t".join(map(copying.written, (source_id, str(batch_number), str(row), why.reason, why.field, why.rule)))
+        for row, why in rows
+    )
+    copying.copy_in(connection, "refusals", _REFUSAL_COLUMNS, (f"{line}\n" for line in lines))
 
 
 def digest(connection: Connection, source_id: str, batch_number: int) -> str:
@@ -98,8 +127,7 @@ def read(connection: Connection, source_id: str, batches: Sequence[int], buckets
     """
     seen: dict[str, dict[str, int]] = {name: {} for name in CATEGORIES}
     parts = [
-        _parse_block(block, seen)
-        for block in _whole_lines(_copy_out(connection, "listings", _READ, source_id, batches, buckets))
+        _parse_block(block, seen) for block in _copy_out(connection, "listings", _READ, source_id, batches, buckets)
     ]
     parts = parts or [_parse_block(b"", seen)]
     merged = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -115,53 +143,24 @@ _READ: Final = (*_KEYS, *_STORED_NUMBERS, "prev_sold_date", *CATEGORIES)
 
 
 def _parse_block(block: bytes, seen: dict[str, dict[str, int]]) -> dict[str, NDArray[Any]]:
-    # Not splitlines: it also breaks at characters COPY leaves as they are, and a city may hold one.
-    rows = [line.split("\t") for line in block.decode().split("\n")[:-1]]
-    by_name = dict(zip(_READ, zip(*rows, strict=True), strict=True)) if rows else dict.fromkeys(_READ, ())
-    columns: dict[str, NDArray[Any]] = {name: np.array(by_name[name], np.int64) for name in _KEYS}
+    by_name = dict(zip(_READ, copying.cells(block, len(_READ)) if block else [[]] * len(_READ), strict=True))
+    columns: dict[str, NDArray[Any]] = {name: np.array(list(map(int, by_name[name])), np.int64) for name in _KEYS}
     for name in _STORED_NUMBERS:
-        columns[name] = np.array([np.nan if text == r"\N" else float(text) for text in by_name[name]], np.float64)
+        columns[name] = _numbers(by_name[name])
     sold = by_name["prev_sold_date"]
-    columns["prev_sold_year"] = np.array([np.nan if day == r"\N" else float(day[:4]) for day in sold], np.float64)
-    columns["prev_sold_month"] = np.array([np.nan if day == r"\N" else float(day[5:7]) for day in sold], np.float64)
+    columns["prev_sold_year"] = _numbers([day if day == copying.NULL else day[:4] for day in sold])
+    columns["prev_sold_month"] = _numbers([day if day == copying.NULL else day[5:7] for day in sold])
     for name in CATEGORIES:
-        texts = (None if text == r"\N" else _unescape(text) for text in by_name[name])
-        columns[name], _ = encode(texts, seen[name])
+        columns[name], _ = encode(map(copying.read, by_name[name]), seen[name])
     return columns
 
 
-_ESCAPES: Final = {r"\\": "\\", r"\t": "\t", r"\n": "\n", r"\r": "\r", r"\b": "\b", r"\f": "\f", r"\v": "\v"}
+def _numbers(cells: Sequence[str]) -> NDArray[np.float64]:
+    return np.array([np.nan if cell == copying.NULL else float(cell) for cell in cells], np.float64)
 
 
-def _unescape(text: str) -> str:
-    if "\\" not in text:
-        return text
-    pieces, at = [], 0
-    while at < len(text):
-        pair = text[at : at + 2]
-        pieces.append(_ESCAPES.get(pair, text[at]))
-        at += 2 if pair in _ESCAPES else 1
-    return "".join(pieces)
-
-
-def _whole_lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
-    """Gather COPY's blocks (a row each) into pieces of about a megabyte."""
-    gathered: list[bytes] = []
-    size = 0
-    for block in blocks:
-        gathered.append(block)
-        size += len(block)
-        if size >= _CHUNK:
-            yield b"".join(gathered)
-            gathered, size = [], 0
-    if gathered:
-        yield b"".join(gathered)
-
-
-def _copy_in(table: str, columns: Sequence[str]) -> sql.Composed:
-    return sql.SQL("COPY {} ({}) FROM STDIN").format(
-        sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, columns))
-    )
+def _identifiers(names: Iterable[str]) -> sql.Composed:
+    return sql.SQL(", ").join(map(sql.Identifier, names))
 
 
 def _copy_out(
@@ -173,12 +172,7 @@ def _copy_out(
     buckets: range | None,
 ) -> Iterator[bytes]:
     parts = sql.SQL("AND bucket >= {} AND bucket < {}").format(buckets.start, buckets.stop) if buckets else sql.SQL("")
-    query = sql.SQL(
-        "COPY (SELECT {} FROM {} WHERE source_id = {} AND batch_number = ANY({}) {} ORDER BY {}) TO STDOUT"
-    ).format(
-        sql.SQL(", ").join(map(sql.Identifier, columns)), sql.Identifier(table), source_id, list(batches), parts,
-        sql.SQL(", ").join(map(sql.Identifier, _ORDER)),
-    )  # fmt: skip
-    with driver(connection).cursor().copy(query) as copy:
-        for block in copy:
-            yield bytes(block)
+    query = sql.SQL("SELECT {} FROM {} WHERE source_id = {} AND batch_number = ANY({}) {} ORDER BY {}").format(
+        _identifiers(columns), sql.Identifier(table), source_id, list(batches), parts, _identifiers(_ORDER)
+    )
+    return copying.copy_out(connection, query)

@@ -31,7 +31,6 @@ def upgrade() -> None:
         sa.Column("prev_sold_date", sa.Date(), nullable=True),
         sa.PrimaryKeyConstraint("source_id", "batch_number", "row_number"),
     )
-    op.create_index("listings_bucket", "listings", ["source_id", "batch_number", "bucket"], unique=False)
     op.create_table(
         "refusals",
         sa.Column("source_id", sa.Text(), nullable=False),
