@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 
 
@@ -25,6 +26,16 @@ class Credentials:
     def read(self, name: str) -> str:
         """Return a secret."""
         return self.path(name).read_text()
+
+
+def write_keys(folder: Path, values: Mapping[str, str]) -> None:
+    """Make a folder hold these values, a file each, and nothing else: what a ConfigMap or Secret is on one machine."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for old in folder.iterdir():
+        if old.name not in values:
+            old.unlink()
+    for name, value in values.items():
+        write_secret(folder / name, value)
 
 
 def write_secret(path: Path, value: str) -> None:

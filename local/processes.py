@@ -44,7 +44,7 @@ class User:
 
 @dataclass(frozen=True)
 class Command:
-    """What to start: a full path with arguments, and its whole environment.
+    """What to start: a full path with arguments, its whole environment, and the folder it starts in (made if missing).
 
     `stop_order` says when it is stopped (lower first); `stop_signal` is what it is asked with, `patience` for how long
     before it is killed, in seconds.
@@ -79,17 +79,23 @@ class Running:
 class Processes:
     """Everything one stack has started, in the order of starting.
 
-    `lock` is an open file that stays locked until the last of them has ended, whatever becomes of us.
+    `lock` is an open file that stays locked until the last of them has ended, whatever becomes of us; `tell` hears of
+    each part that has begun to serve, or is done, and of the seconds it took from its start.
     """
 
-    def __init__(self, logs: Path, lock: int | None = None) -> None:
+    def __init__(
+        self, logs: Path, lock: int | None = None, tell: Callable[[str, float], None] = lambda _name, _seconds: None
+    ) -> None:
         self._logs = logs
         self._lock = lock
+        self._tell = tell
         self._running: list[Running] = []
+        self._awaited: dict[str, Callable[[], bool]] = {}
         logs.mkdir(parents=True, exist_ok=True)
 
     def start(self, command: Command) -> Running:
         """Start a command; its log of the last time is kept as `<name>.previous.log`."""
+        command.folder.mkdir(parents=True, exist_ok=True)
         log = self._logs / f"{command.name}.log"
         if log.exists():
             log.replace(log.with_suffix(".previous.log"))
@@ -104,31 +110,47 @@ class Processes:
         self._running.append(running)
         return running
 
+    def expect(self, probes: Mapping[str, Callable[[], bool]]) -> None:
+        """Look, while anything is waited for, whether these processes answer their probes yet."""
+        self._awaited |= probes
+
+    @property
+    def awaited(self) -> Mapping[str, Callable[[], bool]]:
+        """The probes that have not been answered yet."""
+        return dict(self._awaited)
+
     def complete(self, running: Running, within: float) -> float:
         """Wait until a process has ended well and return the seconds it took; raise ProcessFailed otherwise."""
-        try:
-            code = running.process.wait(within)
-        except subprocess.TimeoutExpired:
-            raise running.failure(f"did not end within {within:.0f} s") from None
+        deadline = time.monotonic() + within
+        while (code := running.process.poll()) is None:
+            if time.monotonic() > deadline:
+                raise running.failure(f"did not end within {within:.0f} s")
+            self._look()
         self._running.remove(running)
         if code != 0:
             raise running.failure(f"ended with {_describe(code)}")
-        return time.monotonic() - running.started
-
-    def serve(self, probes: Mapping[str, Callable[[], bool]], within: float) -> dict[str, float]:
-        """Wait until every named process answers its probe; return the seconds each took from its start."""
-        by_name = {running.command.name: running for running in self._running}
-        seconds: dict[str, float] = {}
-        deadline = time.monotonic() + within
-        while len(seconds) < len(probes):
-            self.check()
-            for name in probes.keys() - seconds.keys():
-                if probes[name]():
-                    seconds[name] = time.monotonic() - by_name[name].started
-                elif time.monotonic() > deadline:
-                    raise by_name[name].failure(f"did not answer within {within:.0f} s")
-            time.sleep(_POLL_SECONDS)
+        seconds = time.monotonic() - running.started
+        self._tell(running.command.name, seconds)
         return seconds
+
+    def serve(self, probes: Mapping[str, Callable[[], bool]], within: float) -> None:
+        """Wait until these processes answer their probes; raise ProcessFailed where one ends or does not in time."""
+        self.expect(probes)
+        deadline = time.monotonic() + within
+        while left := probes.keys() & self._awaited.keys():
+            self.check()
+            if time.monotonic() > deadline:
+                raise self._named(min(left)).failure(f"did not answer within {within:.0f} s")
+            self._look()
+
+    def _look(self) -> None:
+        for name in [name for name, probe in self._awaited.items() if probe()]:
+            del self._awaited[name]
+            self._tell(name, time.monotonic() - self._named(name).started)
+        time.sleep(_POLL_SECONDS)
+
+    def _named(self, name: str) -> Running:
+        return next(running for running in self._running if running.command.name == name)
 
     def check(self) -> None:
         """Raise ProcessFailed when a process that should run has ended."""

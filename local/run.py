@@ -1,0 +1,181 @@
+"""Takes the batches of the source through Airflow, one run of the DAG each, and shows what the ledger says of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Final, Protocol
+
+import httpx
+from sqlalchemy import create_engine
+
+from local.airflow import STEPS, Airflow
+from local.airflow_client import RUN_ENDED, TASK_ENDED, AirflowClient, Task
+from local.history import ABANDONED, BatchHistory, History, read_batch, read_history
+from local.postgres import Server
+from local.progress import Progress, main_reason
+from local.settings import Settings
+from steps.common.store import ledger
+
+_POLL_SECONDS: Final = 1.0
+_SILENT_SECONDS: Final = 180.0
+# A batch is abandoned after its third attempt; runs that end without even that find none, and more would not either.
+_RUNS_WITHOUT_END: Final = 4
+# Figures of a completion worth a line, in this order.
+_FIGURES: Final = ("rows", "kept", "refused", "trials", "version")
+
+
+class AirflowSilent(Exception):
+    """Airflow has not answered for minutes although its processes run."""
+
+
+class System(Protocol):
+    """The parts this needs, and `check`, which raises when one of them has ended by itself."""
+
+    airflow: Airflow
+    postgres: Server
+
+    def check(self) -> None: ...  # noqa: D102  the class says it
+
+
+class Run:
+    """One `make run`: from where the ledger stands to the source's end, or to as many batches as were asked for."""
+
+    def __init__(self, settings: Settings, system: System, progress: Progress) -> None:
+        self._settings = settings
+        self._system = system
+        self._progress = progress
+        self._unexpected: list[str] = []
+        self._without_end = 0
+        url = system.postgres.url("serving", "ledger")
+        self._engine = create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 5})
+
+    def finish(self) -> bool:
+        """Take every wanted batch to its end, show the table and write summary.json; return whether all went well."""
+        with self._system.airflow.client() as client:
+            for run in self._patiently(client.unfinished):
+                self._progress.say(f"going on with {run}")
+                self._follow(client, run)
+            while not self._enough() and self._one_more(client):
+                self._write_summary()
+        history = self._write_summary()
+        self._progress.show_table(history)
+        for sentence in self._unexpected:
+            self._progress.fail(sentence)
+        self._engine.dispose()
+        return not self._unexpected and all(batch.outcome not in (None, ABANDONED) for batch in history.batches)
+
+    def _enough(self) -> bool:
+        wanted = self._settings.batches
+        return wanted is not None and self._history().finished >= wanted
+
+    def _one_more(self, client: AirflowClient) -> bool:
+        """Run the DAG once; return whether it makes sense to run it again."""
+        ended = self._history().finished
+        run = self._trigger(client)
+        tasks = self._follow(client, run)
+        if self._batch(run) is None and tasks["fetch"].state == "skipped":
+            self._progress.say("the source is at its end")
+            return False
+        self._without_end = 0 if self._history().finished > ended else self._without_end + 1
+        if self._without_end == _RUNS_WITHOUT_END:
+            self._unexpected.append(f"{_RUNS_WITHOUT_END} runs one after the other brought no batch to its end")
+        return self._without_end < _RUNS_WITHOUT_END
+
+    def _trigger(self, client: AirflowClient) -> str:
+        try:
+            return client.trigger(trials=self._settings.trials)
+        except httpx.TransportError:
+            # The call may have arrived all the same, and a second run would only wait for the first.
+            waiting = self._patiently(client.unfinished)
+            return waiting[0] if waiting else client.trigger(trials=self._settings.trials)
+
+    def _follow(self, client: AirflowClient, run: str) -> Mapping[str, Task]:
+        """Show a run's steps until it has ended; return its tasks by step."""
+        shown: set[str] = set()
+        while True:
+            ended = self._patiently(lambda: client.state(run)) in RUN_ENDED
+            tasks = {task.step: task for task in self._patiently(lambda: client.tasks(run))}
+            for task in (tasks[step] for step in STEPS if step in tasks):
+                if task.state in TASK_ENDED and task.step not in shown:
+                    shown.add(task.step)
+                    self._show(run, task)
+                elif task.started and task.state not in TASK_ENDED:
+                    self._progress.status(f"{self._title(run)} · {task.step} {task.state}, {_age(task):.0f} s")
+            if ended:
+                return tasks
+            time.sleep(_POLL_SECONDS)
+
+    def _show(self, run: str, task: Task) -> None:
+        """Write a step's line, and remember what nobody expected of it."""
+        batch = self._batch(run)
+        line = f"{self._title(run)} · {task.step:9}"
+        judged = {"validate": batch.validate, "promote": batch.promote}.get(task.step) if batch else None
+        if task.state == "failed" and (judged is None or judged.verdict != "QUARANTINE"):
+            sentence = f"{line.strip()} failed in its {_nth(task.tries)} try; {task.step}'s log in Airflow says why"
+            self._unexpected.append(sentence)
+            self._progress.say(sentence)
+            return
+        if task.state != "success" and (batch is None or task.step not in batch.completions):
+            # Not run at all, because of a step before it; or fetch, which found nothing and so has no batch.
+            return
+        figures = self._figures(batch, task.step) if batch else ""
+        again = f" ({_nth(task.tries)} try)" if task.tries > 1 else ""
+        verdict = f"{judged.verdict}  {main_reason(judged.reasons)}" if judged else figures
+        self._progress.say(f"{line} {_age(task):6.1f} s  {verdict}{again}")
+
+    def _figures(self, batch: BatchHistory, step: str) -> str:
+        done = batch.completions.get(step)
+        found = done.summary if done else {}
+        words = [f"{name} {found[name]:,}" for name in _FIGURES if isinstance(found.get(name), int)]
+        if step == "evaluate" and batch.evidence:
+            champion = batch.evidence.champion
+            words += [f"RMSE {batch.evidence.candidate.metrics.rmse:,.0f}"]
+            words += [f"champion {champion.metrics.rmse:,.0f}"] if champion else ["no champion"]
+        return ", ".join(words)
+
+    def _title(self, run: str) -> str:
+        batch = self._batch(run)
+        return f"batch {batch.claim.batch_number}" if batch else "next batch"
+
+    def _batch(self, run: str) -> BatchHistory | None:
+        """Return the batch a run has claimed, if it has claimed one yet."""
+        with self._engine.connect() as connection:
+            claim = ledger.claim_of_run(connection, run)
+            return read_batch(connection, claim.source_id, claim.batch_number) if claim else None
+
+    def _history(self) -> History:
+        with self._engine.connect() as connection:
+            return read_history(connection, self._settings.source_id)
+
+    def _write_summary(self) -> History:
+        history = self._history()
+        history.write(self._settings.home / "summary.json")
+        return history
+
+    def _patiently[T](self, call: Callable[[], T]) -> T:
+        """Ask Airflow until it answers: on a busy machine one answer may take too long, and means nothing."""
+        deadline = time.monotonic() + _SILENT_SECONDS
+        while True:
+            self._system.check()
+            try:
+                return call()
+            except httpx.TransportError as error:
+                if time.monotonic() > deadline:
+                    url, kind = self._system.airflow.url, type(error).__name__
+                    raise AirflowSilent(
+                        f"Airflow at {url} has not answered for {_SILENT_SECONDS:.0f} s: {kind}"
+                    ) from error
+                time.sleep(_POLL_SECONDS)
+
+
+def _age(task: Task) -> float:
+    """Return how long a task took, or has been at work, in seconds."""
+    if task.started is None:
+        return 0.0
+    until = task.ended.timestamp() if task.ended else time.time()
+    return until - task.started.timestamp()
+
+
+def _nth(number: int) -> str:
+    return {1: "1st", 2: "2nd", 3: "3rd"}.get(number, f"{number}th")
