@@ -61,9 +61,10 @@ class Airflow:
         images = "".join(f"{step}: {image_of(step)}\n" for step in STEPS)
         self._images.write_text(f"# Written at every start: what the pods of this machine run.\n{images}")
         processes.start(self._command("airflow-api", "api-server"))
-        processes.start(self._command("airflow-scheduler", "scheduler", "--skip-serve-logs"))
+        # Stopped first: what becomes of a task that was told to stop is heard by the API server.
+        processes.start(self._command("airflow-scheduler", "scheduler", "--skip-serve-logs", stop_order=0))
         processes.start(self._command("airflow-dags", "dag-processor"))
-        processes.start(self._command("airflow-triggerer", "triggerer", "--skip-serve-logs"))
+        processes.start(self._command("airflow-triggerer", "triggerer", "--skip-serve-logs", stop_order=0))
 
     def probes(self, client: AirflowClient) -> Mapping[str, Callable[[], bool]]:
         """Return what tells, for each process, whether it works; the last is the DAG's own, and raises DagRefused."""
@@ -78,9 +79,9 @@ class Airflow:
     def _images(self) -> Path:
         return self.folder / "images.yaml"
 
-    def _command(self, name: str, *arguments: str) -> Command:
+    def _command(self, name: str, *arguments: str, stop_order: int = 1) -> Command:
         argv = [str(self.programs / "airflow"), *arguments]
-        return Command(name, argv, self.environment(), self.folder, stop_order=1, patience=15)
+        return Command(name, argv, self.environment(), self.folder, stop_order=stop_order, patience=15)
 
     def environment(self) -> dict[str, str]:
         """Return the whole environment of Airflow's processes; nothing of the caller's own reaches them."""

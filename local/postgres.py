@@ -69,7 +69,7 @@ class Server:
     @property
     def data(self) -> Path:
         """The folder PostgreSQL itself owns."""
-        return self.folder / "data"
+        return self.folder.resolve() / "data"
 
     def url(self, role: str, database: str, driver: str = "psycopg", options: str = "") -> str:
         """Return SQLAlchemy's address of a database for a role, with the role's password in it."""
@@ -144,7 +144,7 @@ class Server:
 
     def _works_here(self, process: psutil.Process) -> bool:
         try:
-            return process.name() == "postgres" and Path(process.cwd()) == self.data.resolve()
+            return process.name() == "postgres" and Path(process.cwd()) == self.data
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             return False
 

@@ -136,10 +136,10 @@ class Stack:
 
     def _start_pod_runner(self, images: Path) -> None:
         (self.pods / "kubeconfig").unlink(missing_ok=True)
-        port = str(self._settings.ports.pods)
-        self._start_module(
-            "pods", "local.pod_runner", "--port", port, "--root", str(self.pods), "--images", str(images)
-        )
+        port = self._settings.ports.pods
+        options = ["--port", str(port), "--root", str(self.pods), "--images", str(images)]
+        self._start_module("pods", "local.pod_runner", *options)
+        self._processes.expect({"pods": lambda: self.airflow.kubeconfig.exists() and _listens(port)})
 
     def _start_module(self, name: str, module: str, *options: str) -> None:
         environment = {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8", "PYTHONPATH": str(REPOSITORY)}
