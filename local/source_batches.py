@@ -167,7 +167,12 @@ def _synthetic(scale: float, seed: int) -> SyntheticBatches:
 def _address_id(address: str, group: int) -> str:
     """Name address and group readably; a digest keeps apart what looks alike once it is fit for a file's name."""
     parts = urlsplit(address)
-    port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+    try:
+        port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+    except ValueError as error:
+        raise SourceUnusable(f"{address}: {error}") from error
+    if not parts.hostname:
+        raise SourceUnusable(f"{address}: names no host")
     exact = f"{parts.scheme}://{parts.hostname}:{port}{parts.path.rstrip('/')} group {group}"
     readable = re.sub(r"[^A-Za-z0-9.]+", "-", f"{parts.hostname}-{port}{parts.path.rstrip('/')}")
     return f"http-{readable}-group-{group}-{hashlib.sha256(exact.encode()).hexdigest()[:8]}"

@@ -46,7 +46,7 @@ SOLD_FROM: Final = np.datetime64("2021-10-20")
 SOLD_UNTIL: Final = np.datetime64("2022-05-05")
 
 BLOCK: Final = 4096
-BLOCKS_WITHOUT_A_HIT: Final = 2000
+BLOCKS_WITHOUT_A_HIT: Final = 500
 
 
 class NothingToDraw(ValueError):
