@@ -37,6 +37,7 @@ def perform(job: Job) -> Result:
         clean.delete_batch(target, *batch)
         clean.copy_columns(target, *batch, cleaning.columns(_progressing(raw.read_rows(source, *batch))))
         clean.copy_refusals(target, *batch, cleaning.refusals)
+        clean.copy_value_counts(target, *batch, cleaning.value_counts)
         digest = clean.digest(target, *batch)
         summary = cleaning.summary()
         expected = raw.row_count(source, *batch)

@@ -9,21 +9,22 @@ from typing import Any, Final
 
 from steps.common.listing import SCOPE_VERSION, SPLIT_VERSION, TEST_BUCKETS, Refusal, Value, bucket
 from steps.common.rows import ParsedRows, RowParser
-from steps.common.store.clean import STORED_FIELDS
-from steps.common.store.copying import written
+from steps.common.store.clean import COUNTED_FIELDS, STORED_FIELDS
+from steps.common.store.copying import NULL, written
 from steps.common.store.raw import RawRows
 
 
 class Cleaning:
-    """One pass over a batch: yields its listings as CLEAN stores them, gathers its refusals and figures.
+    """One pass over a batch: yields its listings as CLEAN stores them, gathers its refusals, counts and figures.
 
-    `columns(rows)` is lazy and to be read to its end once; `refusals` and `summary` are whole after that.
+    `columns(rows)` is lazy and to be read to its end once; `refusals`, `value_counts` and `summary` are whole after.
     """
 
     def __init__(self) -> None:
         self.refusals: list[tuple[int, Refusal]] = []
         self._parser = RowParser()
         self._stored: Final[dict[str, list[str]]] = {name: [] for name in STORED_FIELDS}
+        self._counts: Final[dict[str, Counter[str]]] = {name: Counter() for name in COUNTED_FIELDS}
         self._rows = 0
         self._test_rows = 0
         self._properties: set[int] = set()
@@ -37,15 +38,19 @@ class Cleaning:
             yield self._listings(some.numbers, parsed)
 
     def _listings(self, numbers: Sequence[int], parsed: ParsedRows) -> list[Iterable[str]]:
-        kept = [position not in parsed.refused for position in range(len(parsed))] if parsed.refused else None
-        houses = list(compress(parsed.property_id, kept)) if kept else parsed.property_id
+        if parsed.refused:
+            kept = [position not in parsed.refused for position in range(len(parsed))]
+            numbers, houses = list(compress(numbers, kept)), list(compress(parsed.property_id, kept))
+            codes = {name: list(compress(parsed.codes[name], kept)) for name in STORED_FIELDS}
+        else:
+            houses, codes = parsed.property_id, parsed.codes
+        fields = {name: list(map(self._texts(name).__getitem__, codes[name])) for name in STORED_FIELDS}
+        for name, counts in self._counts.items():
+            counts.update(fields[name])
         buckets = list(map(bucket, houses))
         self._properties.update(houses)
         self._test_rows += sum(part in TEST_BUCKETS for part in buckets)
-        texts = [map(self._texts(name).__getitem__, parsed.codes[name]) for name in STORED_FIELDS]
-        of_rows: list[Iterable[str]] = [map(str, numbers), *texts]
-        row_number, *fields = [compress(column, kept) for column in of_rows] if kept else of_rows
-        return [row_number, map(str, houses), map(str, buckets), *fields]
+        return [map(str, numbers), map(str, houses), map(str, buckets), *fields.values()]
 
     def _texts(self, name: str) -> list[str]:
         """Return a field's values by code as CLEAN stores them, grown to the codes there are now."""
@@ -53,6 +58,11 @@ class Cleaning:
         values: list[Value] = self._parser.fields[name].values
         stored += map(written, values[len(stored) :])
         return stored
+
+    @property
+    def value_counts(self) -> dict[str, dict[str, int]]:
+        """Return how many listings have each value, by field; the missing ones are not counted."""
+        return {name: {value: n for value, n in found.items() if value != NULL} for name, found in self._counts.items()}
 
     def summary(self) -> dict[str, Any]:
         """Return the figures of the batch for the ledger: rows, refusals by reason and field, properties, parts."""

@@ -1,9 +1,9 @@
-"""Every SQL statement on CLEAN: replacing a batch's listings and refusals, their digest, reading them as columns."""
+"""Every SQL statement on CLEAN: replacing a batch's listings, refusals and counts, their digest, reading them back."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import batched, repeat
 from typing import Any, Final
@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 from psycopg import sql
-from sqlalchemy import Connection, delete, text
+from sqlalchemy import Connection, delete, func, select, text
 
 from steps.common.columns import CATEGORIES, NUMBERS, Category, Columns, encode
 from steps.common.listing import SPLIT_VERSION, PricedListing, Refusal
@@ -20,9 +20,13 @@ from steps.common.tables import clean
 
 _LISTING_COLUMNS: Final = tuple(clean.listings.columns.keys())
 _REFUSAL_COLUMNS: Final = tuple(clean.refusals.columns.keys())
+_COUNT_COLUMNS: Final = tuple(clean.value_counts.columns.keys())
+_TABLES: Final = {"listings": _LISTING_COLUMNS, "refusals": _REFUSAL_COLUMNS, "value_counts": _COUNT_COLUMNS}
 # What a listing is stored as, in the order of `copy_columns`: who the row is, then its fields.
 IDENTITY: Final = ("row_number", "property_id", "bucket")
 STORED_FIELDS: Final = _LISTING_COLUMNS[2 + len(IDENTITY) :]
+# All but the street, which nearly every row has of its own.
+COUNTED_FIELDS: Final = tuple(name for name in STORED_FIELDS if name != "street")
 _ORDER: Final = ("batch_number", "row_number")
 _BLOCK_ROWS: Final = 512
 
@@ -70,8 +74,8 @@ def take_turn(connection: Connection, source_id: str, batch_number: int) -> None
 
 
 def delete_batch(connection: Connection, source_id: str, batch_number: int) -> None:
-    """Remove a batch's listings and refusals, before they are written anew in the same transaction."""
-    for table in (clean.listings, clean.refusals):
+    """Remove all of a batch, before it is written anew in the same transaction."""
+    for table in (clean.listings, clean.refusals, clean.value_counts):
         connection.execute(delete(table).where(table.c.source_id == source_id, table.c.batch_number == batch_number))
 
 
@@ -111,11 +115,58 @@ def copy_refusals(
     copying.copy_in(connection, "refusals", _REFUSAL_COLUMNS, (f"{line}\n" for line in lines))
 
 
+def copy_value_counts(
+    connection: Connection, source_id: str, batch_number: int, counts: Mapping[str, Mapping[str, int]]
+) -> None:
+    """Write how many of a batch's listings have each value, for every field of `COUNTED_FIELDS`.
+
+    Values are text as `copying.written` gives it.
+    """
+    before = f"{copying.written(source_id)}\t{batch_number}"
+    lines = (
+        f"{before}\t{field}\t{value}\t{rows}\n" for field in COUNTED_FIELDS for value, rows in counts[field].items()
+    )
+    copying.copy_in(connection, "value_counts", _COUNT_COLUMNS, lines)
+
+
+def value_counts(connection: Connection, source_id: str, batches: Sequence[int]) -> dict[str, dict[str, int]]:
+    """Return how many listings of some batches have each value, by field of `COUNTED_FIELDS`; none is missing there.
+
+    Numbers are text as Python writes a float, dates as `YYYY-MM-DD`.
+    """
+    table = clean.value_counts
+    rows = connection.execute(
+        select(table.c.field, table.c.value, func.sum(table.c.rows))
+        .where(table.c.source_id == source_id, table.c.batch_number.in_(batches))
+        .group_by(table.c.field, table.c.value)
+    )
+    found: dict[str, dict[str, int]] = {field: {} for field in COUNTED_FIELDS}
+    for field, value, count in rows.tuples():
+        found[field][value] = int(count)
+    return found
+
+
+def listings_by_batch(connection: Connection, source_id: str, batches: Sequence[int]) -> dict[int, int]:
+    """Return how many listings each of some batches has; a batch without any is left out."""
+    table = clean.value_counts
+    rows = connection.execute(
+        select(table.c.batch_number, func.sum(table.c.rows))
+        # Every listing has a status.
+        .where(table.c.source_id == source_id, table.c.batch_number.in_(batches), table.c.field == "status")
+        .group_by(table.c.batch_number)
+    )
+    return {number: int(count) for number, count in rows.tuples()}
+
+
 def digest(connection: Connection, source_id: str, batch_number: int) -> str:
-    """Return the sha256 over a batch's listings and refusals as they stand, under the split's version."""
+    """Return the sha256 over a batch as it stands in every table, under the split's version."""
     state = hashlib.sha256(SPLIT_VERSION.encode())
-    for table, columns in (("listings", _LISTING_COLUMNS), ("refusals", _REFUSAL_COLUMNS)):
-        for block in _copy_out(connection, table, columns, source_id, [batch_number], None):
+    for table, columns in _TABLES.items():
+        query = sql.SQL("SELECT {} FROM {} WHERE source_id = {} AND batch_number = {} ORDER BY {}").format(
+            _identifiers(columns), sql.Identifier(table), source_id, batch_number,
+            _identifiers(column.name for column in clean.metadata.tables[table].primary_key),
+        )  # fmt: skip
+        for block in copying.copy_out(connection, query):
             state.update(block)
     return state.hexdigest()
 
@@ -126,9 +177,11 @@ def read(connection: Connection, source_id: str, batches: Sequence[int], buckets
     Order: batch, then row. Codes of texts are given in order of appearance.
     """
     seen: dict[str, dict[str, int]] = {name: {} for name in CATEGORIES}
-    parts = [
-        _parse_block(block, seen) for block in _copy_out(connection, "listings", _READ, source_id, batches, buckets)
-    ]
+    only = sql.SQL("AND bucket >= {} AND bucket < {}").format(buckets.start, buckets.stop) if buckets else sql.SQL("")
+    query = sql.SQL("SELECT {} FROM listings WHERE source_id = {} AND batch_number = ANY({}) {} ORDER BY {}").format(
+        _identifiers(_READ), source_id, list(batches), only, _identifiers(_ORDER)
+    )
+    parts = [_parse_block(block, seen) for block in copying.copy_out(connection, query)]
     parts = parts or [_parse_block(b"", seen)]
     merged = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     columns = Columns(
@@ -161,18 +214,3 @@ def _numbers(cells: Sequence[str]) -> NDArray[np.float64]:
 
 def _identifiers(names: Iterable[str]) -> sql.Composed:
     return sql.SQL(", ").join(map(sql.Identifier, names))
-
-
-def _copy_out(
-    connection: Connection,
-    table: str,
-    columns: Sequence[str],
-    source_id: str,
-    batches: Sequence[int],
-    buckets: range | None,
-) -> Iterator[bytes]:
-    parts = sql.SQL("AND bucket >= {} AND bucket < {}").format(buckets.start, buckets.stop) if buckets else sql.SQL("")
-    query = sql.SQL("SELECT {} FROM {} WHERE source_id = {} AND batch_number = ANY({}) {} ORDER BY {}").format(
-        _identifiers(columns), sql.Identifier(table), source_id, list(batches), parts, _identifiers(_ORDER)
-    )
-    return copying.copy_out(connection, query)

@@ -37,6 +37,17 @@ listings = Table(
     Column("prev_sold_date", Date),
 )  # fmt: skip
 
+# How often each value of a field occurs among a batch's listings, for what later batches are compared with: counting
+# all listings again for each new batch took half of its validation. Missing values are the rows that are left over.
+value_counts = Table(
+    "value_counts", metadata,
+    Column("source_id", Text, primary_key=True),
+    Column("batch_number", Integer, primary_key=True),
+    Column("field", Text, primary_key=True),
+    Column("value", Text, primary_key=True),
+    Column("rows", Integer, nullable=False),
+)  # fmt: skip
+
 refusals = Table(
     "refusals", metadata,
     Column("source_id", Text, primary_key=True),

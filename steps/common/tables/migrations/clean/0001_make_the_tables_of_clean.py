@@ -41,4 +41,13 @@ def upgrade() -> None:
         sa.Column("rule", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("source_id", "batch_number", "row_number"),
     )
+    op.create_table(
+        "value_counts",
+        sa.Column("source_id", sa.Text(), nullable=False),
+        sa.Column("batch_number", sa.Integer(), nullable=False),
+        sa.Column("field", sa.Text(), nullable=False),
+        sa.Column("value", sa.Text(), nullable=False),
+        sa.Column("rows", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("source_id", "batch_number", "field", "value"),
+    )
     # ### end Alembic commands ###
