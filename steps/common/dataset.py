@@ -64,3 +64,9 @@ def read_test(engine: Engine, frozen: FrozenList) -> Listings:
     """Return the test part, buckets 0 to 19; for evaluate alone."""
     with engine.connect() as connection:
         return clean.read(connection, frozen.source_id, frozen.batches, TEST_BUCKETS)
+
+
+def median_train_price(engine: Engine, frozen: FrozenList) -> float | None:
+    """Return the median price of the train part in dollars: the least any model must beat; None for an empty part."""
+    with engine.connect() as connection:
+        return clean.median_price(connection, frozen.source_id, frozen.batches, TRAIN_BUCKETS)

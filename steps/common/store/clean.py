@@ -158,6 +158,18 @@ def listings_by_batch(connection: Connection, source_id: str, batches: Sequence[
     return {number: int(count) for number, count in rows.tuples()}
 
 
+def median_price(connection: Connection, source_id: str, batches: Sequence[int], buckets: range) -> float | None:
+    """Return the median price of some batches' listings in some buckets, in dollars; None where there are none."""
+    table = clean.listings
+    median = func.percentile_cont(0.5).within_group(table.c.price)
+    where = (
+        table.c.source_id == source_id, table.c.batch_number.in_(batches), table.c.bucket >= buckets.start,
+        table.c.bucket < buckets.stop,
+    )  # fmt: skip
+    found = connection.scalar(select(median).where(*where))
+    return None if found is None else float(found)
+
+
 def digest(connection: Connection, source_id: str, batch_number: int) -> str:
     """Return the sha256 over a batch as it stands in every table, under the split's version."""
     state = hashlib.sha256(SPLIT_VERSION.encode())
