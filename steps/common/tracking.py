@@ -191,3 +191,13 @@ def tell_verdict(
     })  # fmt: skip
     if ends:
         tracking.set_terminated(run, "FINISHED")
+
+
+def log_metrics(tracking: Tracking, run: str, figures: Mapping[str, float | None]) -> None:
+    """Log figures of a run, those that are None left out; logging the same again adds nothing."""
+    from mlflow.entities import Metric
+
+    # MLflow keeps one metric of the same name, time, step and value, so the time is always the run's own.
+    began = tracking.get_run(run).info.start_time
+    known = [Metric(name, value, began, 0) for name, value in figures.items() if value is not None]
+    tracking.log_batch(run, metrics=known)

@@ -39,14 +39,14 @@ def decide(evidence: Mapping[str, Any], policy: Policy) -> Verdict:
     except ValidationError as error:
         fault = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, fault["loc"])) or "evidence"
-        verdict, reasons, figures = REJECT, [_incomplete(f"{where}: {fault['msg']}")], {}
+        verdict, reasons, figures = REJECT, [_incomplete(f"{where}: {fault['msg']}.")], {}
     except Incomplete as missing:
-        verdict, reasons, figures = REJECT, [_incomplete(str(missing))], {}
+        verdict, reasons, figures = REJECT, [_incomplete(" ".join([f"{missing}.", *found.notes]))], {}
     return Verdict(verdict, reasons, figures, policy.model_dump(mode="json"))
 
 
 def _incomplete(what: str) -> Reason:
-    return _reason("EVIDENCE_INCOMPLETE", f"The evidence is missing or incomplete, so nothing is promoted: {what}.")
+    return _reason("EVIDENCE_INCOMPLETE", f"The evidence is missing or incomplete, so nothing is promoted: {what}")
 
 
 def _reason(code: str, sentence: str, **figures: Any) -> Reason:
