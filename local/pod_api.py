@@ -77,12 +77,12 @@ class Api:
         """List or watch the objects of a kind that match the selectors."""
         query = request.query_params
         selector = select(kind, query.get("labelSelector", ""), query.get("fieldSelector", ""))
-        if query.get("sendInitialEvents"):
+        if _flag(request, "sendInitialEvents"):
             raise ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, "sendInitialEvents is forbidden: list first, then watch")
         found = [found for found in self._store.objects(kind) if _in_namespace(request) and selector(found)]
         revision = str(self._store.revision)
         as_table = accepts_table(request)
-        if query.get("watch") in ("true", "1"):
+        if _flag(request, "watch"):
             since = _number(request, "resourceVersion") or 0
             initial = [] if since else found
             seconds = float(_number(request, "timeoutSeconds") or _WATCH_SECONDS)
@@ -147,7 +147,7 @@ class Api:
         name, container = pod["metadata"]["name"], pod["spec"]["containers"][0]["name"]
         if query.get("container", container) != container:
             raise ApiError(HTTPStatus.BAD_REQUEST, f"container {query['container']} is not valid for pod {name}")
-        if query.get("previous") == "true":
+        if _flag(request, "previous"):
             message = f'previous terminated container "{container}" in pod "{name}" not found'
             raise ApiError(HTTPStatus.BAD_REQUEST, message)
         log = self._kubelet.log(name)
@@ -239,6 +239,11 @@ def _refuse_dry_run(request: Request) -> None:
         raise ApiError(HTTPStatus.BAD_REQUEST, "the pod runner has no dry run")
 
 
+def _flag(request: Request, name: str) -> bool:
+    # kubectl writes true, the Python client True.
+    return request.query_params.get(name, "") in ("1", "t", "T", "true", "TRUE", "True")
+
+
 def _number(request: Request, name: str) -> int | None:
     text = request.query_params.get(name)
     if not text:
@@ -259,8 +264,8 @@ def _log_query(request: Request) -> LogQuery:
     if (seconds := _number(request, "sinceSeconds")) is not None:
         since = datetime.now(UTC) - timedelta(seconds=seconds)
     return LogQuery(
-        follow=query.get("follow") == "true",
-        timestamps=query.get("timestamps") == "true",
+        follow=_flag(request, "follow"),
+        timestamps=_flag(request, "timestamps"),
         tail=_number(request, "tailLines"),
         since=since,
         limit=_number(request, "limitBytes"),

@@ -7,7 +7,11 @@ from typing import Final
 from local.pod_spec import Object
 
 # kubectl may be one minor version away in either direction; this one speaks all that is used here.
-VERSION: Final = {"major": "1", "minor": "32", "gitVersion": "v1.32.0+pod-runner", "platform": "process/localhost"}
+VERSION: Final = {
+    "major": "1", "minor": "32", "gitVersion": "v1.32.0+pod-runner", "platform": "process/localhost",
+    # The Python client refuses a version without these.
+    "gitCommit": "", "gitTreeState": "", "buildDate": "", "goVersion": "", "compiler": "",
+}  # fmt: skip
 AGGREGATED: Final = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
 _RESOURCES: Final[list[Object]] = [

@@ -68,7 +68,8 @@ class Kubelet:
             elif phase == "Running":
                 self._set_ended(name, pod_status.KILLED, "ContainerStatusUnknown", _LOST)
             elif phase == "Pending":
-                self._begin(pod)
+                used = datetime.now(UTC) - datetime.fromisoformat(pod["status"]["startTime"])
+                self._begin(pod, used.total_seconds())
 
     def add(self, admitted: Object) -> Object:
         """Store an admitted pod, begin to start it, and return it as stored."""
@@ -115,14 +116,12 @@ class Kubelet:
         await asyncio.gather(*(life.task for life in lives.values()), return_exceptions=True)
         self._launcher.close()
 
-    def _begin(self, pod: Object) -> None:
+    def _begin(self, pod: Object, used_seconds: float = 0) -> None:
         name = pod["metadata"]["name"]
         life = self._lives[name] = Life(asyncio.create_task(self._live(pod), name=name))
         life.task.add_done_callback(partial(self._report_fault, name))
         if (seconds := pod["spec"].get("activeDeadlineSeconds")) is not None:
-            used = datetime.now(UTC) - datetime.fromisoformat(pod["status"]["startTime"])
-            left = seconds - used.total_seconds()
-            life.deadline = asyncio.get_running_loop().call_later(left, self._exceed_deadline, name)
+            life.deadline = asyncio.get_running_loop().call_later(seconds - used_seconds, self._exceed_deadline, name)
 
     async def _live(self, pod: Object) -> None:
         name = pod["metadata"]["name"]

@@ -70,6 +70,8 @@ def main() -> None:
             listener = socket.create_server((ADDRESS, options.port))
         except OSError as error:
             sys.exit(f"cannot listen on {ADDRESS}:{options.port} (--port): {error.strerror}")
+        # Inherited by its connections. Without it head and body of an answer met Nagle: 45 ms a request instead of 1.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         asyncio.run(serve(listener, options.root, options.images))
 
 
