@@ -1,0 +1,104 @@
+"""What fetch decides, from plain values: which stored batch to take up, what an answer is, what to do about a loss."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final
+
+from steps.common.store.ledger import USABLE_OUTCOMES, Claim
+
+# After so many attempts since its last outcome a batch is given up, so that it does not block those behind it.
+MOST_ATTEMPTS: Final = 3
+# An answer of this many rows is never too long, however small the batches before it were.
+SMALL_ANSWER: Final = 10_000
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """A stored batch whose newest attempt has no outcome, or that nobody has claimed: `newest` is None then."""
+
+    batch_number: int
+    attempts: int
+    newest: Claim | None
+
+    @property
+    def exhausted(self) -> bool:
+        """Tell whether it has been tried often enough."""
+        return self.attempts >= MOST_ATTEMPTS
+
+
+def unfinished(stored: Collection[int], attempts: Sequence[tuple[Claim, str | None]]) -> list[Unfinished]:
+    """Return the stored batches that are unfinished, by number; `attempts` are all there were, oldest first.
+
+    Attempts are counted since the last outcome: one that ended STALE has none, and counts.
+    """
+    found = []
+    for number in sorted(stored):
+        tried: list[Claim] = []
+        finished = False
+        for claim, outcome in attempts:
+            if claim.batch_number == number:
+                finished = outcome is not None
+                tried = [] if finished else [*tried, claim]
+        if not finished:
+            found.append(Unfinished(number, len(tried), tried[-1] if tried else None))
+    return found
+
+
+def last_finished(stored: Collection[int], attempts: Sequence[tuple[Claim, str | None]]) -> int | None:
+    """Return the stored batch that was finished last with its listings usable, None where there is none."""
+    usable = [
+        claim.batch_number for claim, outcome in attempts if outcome in USABLE_OUTCOMES and claim.batch_number in stored
+    ]
+    return usable[-1] if usable else None
+
+
+class Arrival(Enum):
+    """What an answer is, by its number."""
+
+    NEW = auto()
+    KNOWN = auto()
+    AHEAD = auto()  # one before it is missing
+
+
+def missing_before(number: int, stored: Collection[int], given_up: Collection[int]) -> list[int]:
+    """Return the numbers below this one that RAW does not hold and nobody has given up.
+
+    The source counts from 0 after each restart, so all of them exist, also before the first one that we saw.
+    """
+    return [before for before in range(number) if before not in stored and before not in given_up]
+
+
+def arrival(number: int, stored: Collection[int], given_up: Collection[int]) -> Arrival:
+    """Return what an answer with this number is."""
+    if number in stored:
+        return Arrival.KNOWN
+    return Arrival.AHEAD if missing_before(number, stored, given_up) else Arrival.NEW
+
+
+class Remedy(Enum):
+    """What to do when a batch is, or may be, missing."""
+
+    RESTART = auto()  # set the counter back and pass through all batches again
+    GIVE_UP = auto()  # say what is lost and go on
+    NEXT_RUN = auto()  # fail: this run has restarted the counter once, and lost an answer since
+
+
+def remedy(*, allow_restart: bool, restarted: bool, missed: bool) -> Remedy:
+    """Return what to do about a missing batch.
+
+    `restarted`: this run has set the counter back before. `missed`: an answer of ours was lost since then; without
+    that, a number that is missing after a restart is one the source does not have, or gave to somebody else.
+    """
+    if not allow_restart:
+        return Remedy.GIVE_UP
+    if not restarted:
+        return Remedy.RESTART
+    return Remedy.NEXT_RUN if missed else Remedy.GIVE_UP
+
+
+def most_rows(stored: Mapping[int, int], growth: float) -> float:
+    """Return how many rows an answer may have, given those of the stored batches; the first may have any number."""
+    return max(growth * max(stored.values()), SMALL_ANSWER) if stored else float("inf")
