@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from local.airflow_client import AirflowClient
+from local.airflow_client import DAG, AirflowClient
 from local.credentials import Credentials
 from local.processes import Command, Processes
 
 STEPS: Final = ("fetch", "validate", "clean", "tune", "train", "evaluate", "promote")
 NAMESPACE: Final = "appraiser"
 _MIGRATE_SECONDS: Final = 300
+_HERE: Final = Path(__file__).parent
 
 
 def image_of(step: str) -> str:
@@ -31,7 +33,7 @@ class Airflow:
     """Airflow's state folder, where it listens, its programs, its database, and the cluster its pods go to.
 
     `database_url` is written `postgresql+psycopg2://…`; `programs` is the environment's bin folder, `dags` the folder
-    of the DAGs; `kubeconfig` leads to the cluster.
+    of the DAGs; `kubeconfig` leads to the cluster; `settings` are Airflow's own that differ, as `SECTION__KEY`.
     """
 
     folder: Path
@@ -41,15 +43,16 @@ class Airflow:
     database_url: str
     kubeconfig: Path
     credentials: Credentials
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
         """Where the page and the API are."""
         return f"http://127.0.0.1:{self.port}"
 
-    def client(self) -> AirflowClient:
-        """Open a client; close it, or use it as a context."""
-        return AirflowClient(self.url)
+    def client(self, dag: str = DAG) -> AirflowClient:
+        """Open a client for a DAG; close it, or use it as a context."""
+        return AirflowClient(self.url, dag)
 
     def migrate(self, processes: Processes) -> float:
         """Bring the database up to this version and return the seconds it took; raise ProcessFailed."""
@@ -68,11 +71,12 @@ class Airflow:
 
     def probes(self, client: AirflowClient) -> Mapping[str, Callable[[], bool]]:
         """Return what tells, for each process, whether it works; the last is the DAG's own, and raises DagRefused."""
+        started = datetime.now(UTC)
         return {
-            "airflow-api": lambda: client.healthy("metadatabase"),
+            "airflow-api": lambda: client.healthy("metadatabase") and client.executes(),
             "airflow-scheduler": lambda: client.healthy("scheduler"),
             "airflow-triggerer": lambda: client.healthy("triggerer"),
-            "airflow-dags": client.loaded,
+            "airflow-dags": lambda: client.loaded(since=started),
         }
 
     @property
@@ -86,19 +90,21 @@ class Airflow:
     def environment(self) -> dict[str, str]:
         """Return the whole environment of Airflow's processes; nothing of the caller's own reaches them."""
         return {
-            # Airflow starts `airflow` by name, and pods' credentials may be programs of the user's.
-            "PATH": os.pathsep.join([str(self.programs), os.environ.get("PATH", os.defpath)]),
+            "PATH": os.pathsep.join([str(self.programs), os.defpath]),  # Airflow starts `airflow` by name
             "HOME": str(self.folder),
             "LANG": "C.UTF-8",
-            "PYTHONPATH": os.pathsep.join([str(self.dags.parent), str(Path(__file__).with_name("airflow_settings"))]),
+            # The DAG's own module, and what the scheduler is to import before it forks.
+            "PYTHONPATH": os.pathsep.join([str(_HERE.parent), str(_HERE / "airflow_settings")]),
             "AIRFLOW_HOME": str(self.folder),
+            # An empty connection: the operator says itself how it reaches the cluster. Where there is none, every task
+            # asks the API server for it, and the triggerer imports an API server of its own to ask (10 s, once).
             "AIRFLOW_CONN_KUBERNETES_DEFAULT": "kubernetes://",
             "APPRAISER_SCHEDULE": "none",
             "APPRAISER_NAMESPACE": NAMESPACE,
             "APPRAISER_KUBECONFIG": str(self.kubeconfig),
             "APPRAISER_IMAGES": str(self._images),
             "APPRAISER_IMAGES_ALLOW_TAGS": "true",
-            **{f"AIRFLOW__{key}": value for key, value in {**self._places(), **_SETTINGS}.items()},
+            **{f"AIRFLOW__{key}": value for key, value in {**self._places(), **_SETTINGS, **self.settings}.items()},
         }
 
     def _places(self) -> dict[str, str]:
@@ -126,9 +132,20 @@ _SETTINGS: Final = {
     "CORE__PARALLELISM": "2",
     "API__WORKERS": "1",
     "DAG_PROCESSOR__PARSING_PROCESSES": "1",
-    "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
-    "WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
     # Each process keeps few connections: PostgreSQL serves the steps, MLflow and the page too.
     "DATABASE__SQL_ALCHEMY_POOL_SIZE": "3",
     "DATABASE__SQL_ALCHEMY_MAX_OVERFLOW": "7",
+    # A run waits for the scheduler's next look ten times. Its default, 1 s, makes that 5 s, this 1.5; at 0.2 an idle
+    # scheduler takes a tenth of a core.
+    "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.3",
+    # How long a task's watcher may overlook that the task has ended: 5 s by default. A task that defers, and is woken
+    # within that time, is then taken for one that was killed, and costs a retry.
+    "WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
+    # After kill -9 of everything, a task counts as running for this long (default 300 s), then it is tried again.
+    "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
+    "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "30",
+    # A fit takes every core there is, and then what takes a second takes ten.
+    "CORE__DAGBAG_IMPORT_TIMEOUT": "120",
+    "DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": "180",
+    "WORKERS__EXECUTION_API_TIMEOUT": "30",
 }

@@ -15,7 +15,7 @@ from typing import Any, Final, Self
 import httpx
 
 DAG: Final = "training"
-_SECONDS: Final = 10.0
+_SECONDS: Final = 30.0
 # Final states of a run, and of a task that will not be tried again.
 RUN_ENDED: Final = frozenset({"success", "failed"})
 TASK_ENDED: Final = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
@@ -31,19 +31,21 @@ class AirflowRefused(Exception):
 
 @dataclass(frozen=True)
 class Task:
-    """One task of a run; `state` is None while it waits for its turn."""
+    """One task of a run; `state` is None while it waits for its turn, `pid` its process once it has one."""
 
     step: str
     state: str | None
     tries: int
     started: datetime | None
     ended: datetime | None
+    pid: int | None = None
 
 
 class AirflowClient:
-    """Airflow's API at an address, for one user who may do everything (simple auth, all admins)."""
+    """Airflow's API at an address, for one DAG and one user who may do everything (simple auth, all admins)."""
 
-    def __init__(self, url: str, timeout: float = _SECONDS) -> None:
+    def __init__(self, url: str, dag: str = DAG, timeout: float = _SECONDS) -> None:
+        self._dag = f"/api/v2/dags/{dag}"
         self._http = httpx.Client(base_url=url, timeout=timeout)
         self._token: str | None = None
 
@@ -67,50 +69,58 @@ class AirflowClient:
             return False
         return bool((answer.json().get(part) or {}).get("status") == "healthy")
 
-    def loaded(self) -> bool:
-        """Tell whether the DAG can be run; raise DagRefused where Airflow could not import it."""
+    def executes(self) -> bool:
+        """Tell whether tasks could report to the API server; the first to ask makes it build that part, in seconds."""
         try:
-            answer = self._call("GET", f"/api/v2/dags/{DAG}/details", accept=(HTTPStatus.OK, HTTPStatus.NOT_FOUND))
+            return self._http.get("/execution/health").is_success
+        except httpx.TransportError:
+            return False
+
+    def loaded(self, since: datetime) -> bool:
+        """Tell whether the DAG was loaded since then; raise DagRefused where Airflow could not import it.
+
+        What was found before, and its errors, stay in the database over a restart and mean nothing.
+        """
+        try:
+            answer = self._call("GET", f"{self._dag}/details", accept=(HTTPStatus.OK, HTTPStatus.NOT_FOUND))
             errors = self._call("GET", "/api/v2/importErrors").json()["import_errors"]
         except httpx.TransportError:
             return False
-        if errors:
-            raise DagRefused("; ".join(f"{error['filename']}: {error['stack_trace']}" for error in errors))
-        return answer.status_code == HTTPStatus.OK and not answer.json()["is_stale"]
+        if refused := [error for error in errors if datetime.fromisoformat(error["timestamp"]) >= since]:
+            raise DagRefused("; ".join(f"{error['filename']}: {error['stack_trace']}" for error in refused))
+        found: dict[str, Any] = answer.json() if answer.status_code == HTTPStatus.OK else {"is_stale": True}
+        return not found["is_stale"] and datetime.fromisoformat(found["last_parsed_time"]) >= since
 
     def trigger(self, **parameters: object) -> str:
         """Start a run with the DAG's parameters and return its id; raise AirflowRefused where a bound is not kept."""
         body = {"logical_date": None, "conf": parameters}
-        return str(self._call("POST", f"/api/v2/dags/{DAG}/dagRuns", body).json()["dag_run_id"])
+        return str(self._call("POST", f"{self._dag}/dagRuns", body).json()["dag_run_id"])
 
     def state(self, run: str) -> str:
         """Return how a run is doing: queued, running, success or failed."""
-        return str(self._call("GET", f"/api/v2/dags/{DAG}/dagRuns/{run}").json()["state"])
+        return str(self._call("GET", f"{self._dag}/dagRuns/{run}").json()["state"])
 
     def tasks(self, run: str) -> list[Task]:
         """Return the tasks of a run in the order they were, or are to be, started."""
-        answer = self._call("GET", f"/api/v2/dags/{DAG}/dagRuns/{run}/taskInstances").json()
-        tasks = [
-            Task(found["task_id"], found["state"], found["try_number"], _time(found, "start"), _time(found, "end"))
-            for found in answer["task_instances"]
-        ]
+        answer = self._call("GET", f"{self._dag}/dagRuns/{run}/taskInstances").json()
+        tasks = [_task(found) for found in answer["task_instances"]]
         return sorted(tasks, key=lambda task: (task.started is None, task.started and task.started.timestamp()))
 
     def unfinished(self) -> list[str]:
         """Return the ids of the runs that wait or work, the oldest first."""
-        query = f"/api/v2/dags/{DAG}/dagRuns?state=queued&state=running&order_by=run_after"
+        query = f"{self._dag}/dagRuns?state=queued&state=running&order_by=run_after"
         return [str(found["dag_run_id"]) for found in self._call("GET", query).json()["dag_runs"]]
 
     def log(self, run: str, step: str, attempt: int) -> str:
         """Return the log of one attempt of a task, an event a line."""
-        place = f"/api/v2/dags/{DAG}/dagRuns/{run}/taskInstances/{step}/logs/{attempt}?full_content=true"
+        place = f"{self._dag}/dagRuns/{run}/taskInstances/{step}/logs/{attempt}?full_content=true"
         return "\n".join(str(line["event"]) for line in self._call("GET", place).json()["content"])
 
     def clear(self, run: str, steps: Sequence[str] = ()) -> list[str]:
         """Have tasks of a run start again, all of them if none is named; return the steps that will."""
         body = {"dag_run_id": run, "dry_run": False, "only_failed": False, "reset_dag_runs": True}
         named = {"task_ids": list(steps)} if steps else {}
-        answer = self._call("POST", f"/api/v2/dags/{DAG}/clearTaskInstances", {**body, **named}).json()
+        answer = self._call("POST", f"{self._dag}/clearTaskInstances", {**body, **named}).json()
         return [str(found["task_id"]) for found in answer["task_instances"]]
 
     def _call(self, method: str, path: str, body: Any = None, accept: Sequence[int] = ()) -> httpx.Response:
@@ -132,6 +142,6 @@ class AirflowClient:
         return self._token
 
 
-def _time(found: dict[str, Any], edge: str) -> datetime | None:
-    value = found[f"{edge}_date"]
-    return datetime.fromisoformat(value) if value else None
+def _task(found: dict[str, Any]) -> Task:
+    started, ended = (found[edge] and datetime.fromisoformat(found[edge]) for edge in ("start_date", "end_date"))
+    return Task(found["task_id"], found["state"], found["try_number"], started, ended, found["pid"])
