@@ -273,7 +273,9 @@ def complete(job: Job, result: Result, seconds: float) -> None:
     committed("completion")
 
 
-def raise_alert(connection: Connection, alert: Alert, run_id: str, batch_number: int | None) -> None:
-    """Append an alert once for a run and batch, and say it in the log when it is new."""
-    if ledger.raise_alert(connection, alert, run_id, batch_number):
+def raise_alert(connection: Connection, alert: Alert, run_id: str, batch_number: int | None) -> bool:
+    """Append an alert once for a run and batch, and say it in the log when it is new; return whether it was."""
+    is_new = ledger.raise_alert(connection, alert, run_id, batch_number)
+    if is_new:
         log().error("alert", code=alert.code, message=alert.message)
+    return is_new

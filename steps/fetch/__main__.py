@@ -9,7 +9,7 @@ stored one with other content; otherwise (no answer, a server error, a database 
 --force-train true and no new batch, the batch that was finished last is taken up again: "retrain now".
 
 Commit boundaries: run, abandoned, request_sent, batch_stored, batch_known, answer_refused, gap_found, restarted,
-batch_given_up, source_ended, alert, nothing_to_do, claim, completion
+batch_given_up, batch_missed, source_ended, alert, nothing_to_do, claim, completion.
 """
 
 from __future__ import annotations
@@ -79,5 +79,7 @@ def recheck(job: Job, completion: Completion) -> str | None:
         return raw.content_sha(connection, job.source_id, completion.summary["batch"])
 
 
+FETCH: Final = Step("fetch", perform, recheck, add_arguments, claim=claim)
+
 if __name__ == "__main__":
-    sys.exit(main(Step("fetch", perform, recheck, add_arguments, claim=claim), description=__doc__))
+    sys.exit(main(FETCH, description=__doc__))

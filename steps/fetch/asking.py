@@ -18,7 +18,6 @@ from steps.common.logs import committed, log
 from steps.common.step import Refused
 from steps.common.store import raw
 from steps.common.store.connection import Unreachable
-from steps.common.store.ledger import Alert
 from steps.common.store.raw import Batch, Event
 from steps.fetch.answer import BatchText
 from steps.fetch.fetch import Arrival, Remedy, arrival, missing_before, most_rows, remedy
@@ -43,7 +42,7 @@ class CounterUnsteady(Refused):
 
 
 class Asking:
-    """The requests of one run; `alert` writes an alert down, with the batch's number if it has one."""
+    """The requests of one run; `alarmed` is called when one has been written down that somebody should look at."""
 
     def __init__(
         self,
@@ -54,10 +53,10 @@ class Asking:
         *,
         allow_restart: bool,
         growth: float,
-        alert: Callable[[Alert, int | None], None],
+        alarmed: Callable[[], None],
     ) -> None:
         self._source, self._engine, self._source_id, self._run_id = source, engine, source_id, run_id
-        self._allow_restart, self._growth, self._alert = allow_restart, growth, alert
+        self._allow_restart, self._growth, self._alarmed = allow_restart, growth, alarmed
         self._times_known: Counter[int] = Counter()
         with engine.connect() as connection:
             self._stored = {batch.batch_number: batch for batch in raw.batches(connection, source_id)}
@@ -172,7 +171,8 @@ class Asking:
     def _mend(self, todo: Remedy, why: str) -> None:
         if todo is Remedy.NEXT_RUN:
             message = f"{why}; this run has set the counter back once, the next run will do so again"
-            self._alert(Alert("BATCH_MISSED", message), None)
+            self._note(Event.LEFT_TO_NEXT_RUN, None, boundary="batch_missed", reason="BATCH_MISSED", detail=message)
+            self._alarmed()
             raise BatchMissed(message)
         log().warning("restarting_counter", why=why)
         try:
@@ -185,11 +185,18 @@ class Asking:
         self._note(Event.RESTARTED, None, boundary="restarted", detail=why)
 
     def _give_up(self, request: int, number: int | None, message: str) -> None:
-        how = "it must not be restarted" if not self._allow_restart else "a restart did not bring it"
-        self._note(Event.GIVEN_UP, request, boundary="batch_given_up", number=number, detail=message)
+        how = (
+            "the counter must not be set back"
+            if not self._allow_restart
+            else "setting the counter back did not bring it"
+        )
+        self._note(
+            Event.GIVEN_UP, request, boundary="batch_given_up", number=number, reason="BATCH_LOST",
+            detail=f"{message}; {how}",
+        )  # fmt: skip
         if number is not None:
             self._given_up.add(number)
-        self._alert(Alert("BATCH_LOST", f"{message}; {how}"), number)
+        self._alarmed()
 
     def _not_taken(self, request: int, fault: NoAnswer | QuestionRefused | Unreachable) -> Exception:
         """Write down a request that brought no batch, and return what that means for the run."""
@@ -197,9 +204,11 @@ class Asking:
             self._note(Event.NOT_SENT, request, boundary="answer_refused", detail=str(fault))
             return fault
         if isinstance(fault, QuestionRefused):
-            self._note(Event.QUESTION_REFUSED, request, boundary="answer_refused", detail=str(fault))
-            self._alert(Alert(Event.QUESTION_REFUSED, f"the source refuses to answer: {fault}"), None)
-            return AnswerRefused(f"the source at {self._source.url} refuses to answer: {fault}")
+            detail = f"the source at {self._source.url} refuses to answer: {fault}"
+            event = Event.QUESTION_REFUSED
+            self._note(event, request, boundary="answer_refused", reason=event, detail=detail)
+            self._alarmed()
+            return AnswerRefused(detail)
         event = Event.LOST if fault.passing else Event.ANSWER_REFUSED
         self._refuse(request, event, fault.reason, fault.detail, fault.sha, fault.head)
         if fault.passing:
@@ -208,7 +217,7 @@ class Asking:
 
     def _refuse(self, request: int, event: Event, reason: Reason, detail: str, sha: str, head: bytes) -> None:
         self._note(event, request, boundary="answer_refused", reason=reason, detail=detail, sha=sha, head=head)
-        self._alert(Alert(reason, f"an answer of the source was not taken: {detail}"), None)
+        self._alarmed()
 
     def _note(
         self,

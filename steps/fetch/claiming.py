@@ -29,6 +29,7 @@ def claim(job: Job) -> Claim:
             forced = job.options.force_train == "true"
             ledger.append_run(connection, job.run_id, job.source_id, force_train=forced)
         committed("run")
+        _raise_alerts(job)
         with job.ledger.connect() as connection:
             mine = ledger.claim_of_run(connection, job.run_id)
             idle = ledger.idle_reason(connection, job.run_id)
@@ -93,12 +94,25 @@ def _asking(job: Job) -> Asking:
         settings.answer_megabytes * _BYTES,
     )  # fmt: skip
 
-    def alert(alert: Alert, batch_number: int | None) -> None:
-        with job.ledger.begin() as connection:
-            raise_alert(connection, alert, job.run_id, batch_number)
-        committed("alert")
-
     return Asking(
         source, job.raw, job.source_id, job.run_id,
-        allow_restart=settings.allow_restart, growth=settings.answer_growth, alert=alert,
+        allow_restart=settings.allow_restart, growth=settings.answer_growth, alarmed=lambda: _raise_alerts(job),
     )  # fmt: skip
+
+
+def _raise_alerts(job: Job) -> None:
+    """Raise an alert for all in RAW's record of requests that has none yet, so that one killed on the way is made up.
+
+    RAW and the ledger are two databases: no transaction holds both.
+    """
+    with job.raw.connect() as connection:
+        alarms = raw.alarms(connection, job.source_id)
+    raised = False
+    with job.ledger.begin() as connection:
+        known = ledger.alerts_of_runs(connection) if alarms else set()
+        for alarm in alarms:
+            if (alarm.reason, alarm.run_id, alarm.batch_number) not in known:
+                alert = Alert(alarm.reason, alarm.detail)
+                raised |= raise_alert(connection, alert, alarm.run_id, alarm.batch_number)
+    if raised:
+        committed("alert")

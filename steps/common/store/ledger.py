@@ -241,6 +241,13 @@ def raise_alert(connection: Connection, alert: Alert, run_id: str | None, batch_
     return connection.execute(statement).one_or_none() is not None
 
 
+def alerts_of_runs(connection: Connection) -> set[tuple[str, str | None, int | None]]:
+    """Return code, run and batch of every alert there is."""
+    alerts = ledger.alerts.c
+    rows = connection.execute(select(alerts.code, alerts.run_id, alerts.batch_number))
+    return {(row.code, row.run_id, row.batch_number) for row in rows}
+
+
 def finished_batches(connection: Connection, source_id: str) -> dict[int, str]:
     """Return the batches whose listings later runs may use, with the sha of their content."""
     claims, outcomes = ledger.claims, ledger.outcomes

@@ -36,12 +36,17 @@ class Event(StrEnum):
     LOST = "LOST"  # no whole answer came
     RESTARTED = "RESTARTED"  # the counter was set back to batch 0
     GIVEN_UP = "GIVEN_UP"  # a missing batch, or without a number the last one, that will not be asked for again
+    LEFT_TO_NEXT_RUN = "LEFT_TO_NEXT_RUN"  # a batch is missing, and this run has set the counter back before
 
 
 # After these the counter is known to stand where nothing before it was missed.
 _CERTAIN: Final = (Event.STORED, Event.KNOWN, Event.RESTARTED)
 # The counter may have moved past a batch that we do not have.
 _MISSED: Final = (Event.ANSWER_REFUSED, Event.LOST, Event.GAP)
+# Somebody should look at these; their rows hold a reason and a sentence.
+_ALARMING: Final = (
+    Event.CHANGED, Event.QUESTION_REFUSED, Event.ANSWER_REFUSED, Event.LOST, Event.GIVEN_UP, Event.LEFT_TO_NEXT_RUN,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,16 @@ class Batch:
     seconds: float
     requested_at: dt.datetime
     received_at: dt.datetime
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """Something about a request that somebody should look at."""
+
+    run_id: str
+    batch_number: int | None
+    reason: str
+    detail: str
 
 
 @dataclass(frozen=True)
@@ -196,3 +211,15 @@ def events_of_run(connection: Connection, source_id: str, run_id: str) -> dict[E
         .group_by(table.c.event)
     )
     return {Event(event): count for event, count in rows}
+
+
+def alarms(connection: Connection, source_id: str) -> list[Alarm]:
+    """Return all that ever happened to requests and that somebody should look at, oldest first."""
+    table = raw.fetch_attempts
+    columns = [table.c[name] for name in Alarm.__dataclass_fields__]
+    rows = connection.execute(
+        select(*columns)
+        .where(table.c.source_id == source_id, table.c.event.in_(_ALARMING))
+        .order_by(table.c.attempt_id)
+    )
+    return [Alarm(*row) for row in rows]
