@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 import psycopg
 from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event, make_url
@@ -30,21 +30,30 @@ def open_engine(settings: Settings, name: str) -> Engine:
 
     Connection failures come out as Unreachable, with the address and the variable's name.
     """
-    url = make_url(settings.needed(name))
-    engine = create_engine(
-        url,
-        pool_size=2,
-        max_overflow=2,
-        pool_pre_ping=True,
-        pool_timeout=_CONNECT_SECONDS,
-        connect_args={
+    engine = create_engine(make_url(settings.needed(name)), **engine_options())
+    name_failures(engine, name)
+    return engine
+
+
+def engine_options() -> dict[str, Any]:
+    """Return what every engine is made with, those of libraries too: a small pool and every time-out."""
+    return {
+        "pool_size": 2,
+        "max_overflow": 2,
+        "pool_pre_ping": True,
+        "pool_timeout": _CONNECT_SECONDS,
+        "connect_args": {
             "connect_timeout": _CONNECT_SECONDS,
             "keepalives_idle": _SILENCE_SECONDS,
             "tcp_user_timeout": _SILENCE_SECONDS * 1000,
             "options": f"-c statement_timeout={_STATEMENT_SECONDS * 1000} -c timezone=UTC",
         },
-    )
-    address = f"{url.host}:{url.port}/{url.database}"
+    }
+
+
+def name_failures(engine: Engine, name: str) -> None:
+    """Turn an engine's connection failures into Unreachable, with the address and the variable of the setting."""
+    address = f"{engine.url.host}:{engine.url.port}/{engine.url.database}"
 
     @event.listens_for(engine, "handle_error")
     def _name_the_address(context: ExceptionContext) -> None:
@@ -53,8 +62,6 @@ def open_engine(settings: Settings, name: str) -> Engine:
         ):
             cause = str(context.original_exception).strip().splitlines()[0]
             raise Unreachable(f"{PREFIX}{name.upper()}", address, cause)
-
-    return engine
 
 
 def driver(connection: Connection) -> psycopg.Connection[tuple[object, ...]]:
