@@ -20,7 +20,7 @@ CAPABILITY_VERSION_3 = 0x20080522
 CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 1, 2
 AWAITED = {signal.SIGCHLD, signal.SIGTERM, signal.SIGALRM}
 # Whoever killed our parent wants an end of it, and perhaps to start again: no program is waited for longer then.
-ORPHAN_PATIENCE_SECONDS = 5.0
+ORPHAN_PATIENCE_SECONDS = 2.0
 LOOK_SECONDS = 0.2
 SIGNALLED = 128
 

@@ -54,8 +54,7 @@ class Run:
         """Take every wanted batch to its end, show the table and write summary.json; return whether all went well."""
         with self._system.airflow.client() as client:
             for run in self._patiently(client.unfinished):
-                self._progress.say(f"going on with {run}")
-                self._follow(client, run)
+                self._go_on(client, run)
             while not self._enough() and self._one_more(client):
                 self._write_summary()
         history = self._write_summary()
@@ -68,6 +67,19 @@ class Run:
     def _enough(self) -> bool:
         wanted = self._settings.batches
         return wanted is not None and self._history().finished >= wanted
+
+    def _go_on(self, client: AirflowClient, run: str) -> None:
+        """Follow a run that the last stop has left unfinished to its end.
+
+        What it was at starts again with all its tries: a kill costs a task two, one for the process that vanished and
+        one for its pod, and a third kill would end a batch's attempt that nothing is wrong with.
+        """
+        tasks = self._patiently(lambda: client.tasks(run))
+        interrupted = [task.step for task in tasks if task.tries > 0 and task.state not in TASK_ENDED]
+        self._progress.say(f"going on with {run}{f' from {interrupted[0]}' if interrupted else ''}")
+        if interrupted:
+            self._patiently(lambda: client.clear(run, interrupted))
+        self._follow(client, run)
 
     def _one_more(self, client: AirflowClient) -> bool:
         """Run the DAG once; return whether it makes sense to run it again."""
