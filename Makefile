@@ -6,29 +6,35 @@ SHELL := /bin/bash
 
 STEPS := fetch validate clean tune train evaluate promote
 IMAGES := $(STEPS) airflow registry local
-UV_VERSION := 0.13.9
 UV := .tools/bin/uv
-export UV_PYTHON := $(file < .python-version)
+export UV_PYTHON := $(shell cat .python-version)
 export UV_LINK_MODE ?= hardlink
 export PYTHONUNBUFFERED := 1
 
 help:  ## list every target
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
 
-$(UV):
-	@python3 -m venv .tools && .tools/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+# Any Python 3 will do: uv finds the one of .python-version, or brings it. `python3` alone is not asked, since with
+# pyenv it is one that refuses to start where that version is missing.
+$(UV): requirements/uv.txt
+	@for python in python3 python3.13 python3.14 python3.12 python3.11 python3.10 /usr/bin/python3; do \
+	  if "$$python" -c 'import ensurepip, venv' 2>/dev/null; then break; else python=; fi; done; \
+	  if [ -z "$$python" ]; then echo "no Python 3 with its modules venv and ensurepip was found" >&2; exit 1; fi; \
+	  echo "installing uv with $$("$$python" --version)"; "$$python" -m venv --clear .tools
+	@.tools/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r $<
+	@touch $@
 
 # An environment holds what requirements/<image>.txt says and nothing else, compiled: without bytecode a step imports for 8 s.
 .envs/%/.installed: requirements/%.txt .python-version | $(UV)
 	@echo "installing the environment of $*"
-	@$(UV) venv --quiet --clear .envs/$*
+	@.envs/$*/bin/python -c '' 2>/dev/null || $(UV) venv --quiet --clear .envs/$*
 	@$(UV) pip sync --quiet --compile-bytecode --require-hashes --python .envs/$* $<
 	@touch $@
 
 install: $(IMAGES:%=.envs/%/.installed)
 
-run: install  ## start everything and take every batch through: SOURCE= SCALE= BATCHES= EXIT=1 GROUP= DAY=
-	@.envs/local/bin/python -m local.stack
+run: install  ## start everything, take every batch through: SOURCE= SCALE= BATCHES= EXIT=1 GROUP= DAY= TRIALS= PORT_…=
+	@exec .envs/local/bin/python -m local.stack --end-with-parent
 
 test: install .envs/dev/.installed  ## all tests
 	.envs/dev/bin/python -m pytest -m "not faults"
@@ -42,6 +48,7 @@ lint: .envs/dev/.installed  ## ruff and mypy
 	.envs/dev/bin/mypy steps dags local tests
 
 lock: | $(UV)  ## resolve every image's versions together and write requirements/
+	@echo uv | $(UV) pip compile --quiet --no-header --no-annotate - -o requirements/uv.txt --generate-hashes $(LOCK_FLAGS)
 	@$(UV) pip compile --quiet --no-header --no-annotate --group dev pyproject.toml -o requirements/dev.txt --generate-hashes $(LOCK_FLAGS)
 	@for image in $(IMAGES); do \
 	  $(UV) pip compile --quiet --no-header --no-annotate --group $$image pyproject.toml -c requirements/dev.txt -o requirements/$$image.txt --generate-hashes $(LOCK_FLAGS) ; done
@@ -52,6 +59,8 @@ bench: install .envs/dev/.installed  ## speeds beside their peers
 ci: lint test  ## what CI runs
 
 clean:  ## remove every environment and all local state
+	@for lock in .local/*/lock; do if [ -e "$$lock" ] && command -v flock >/dev/null && ! flock --nonblock "$$lock" true; \
+	  then echo "a run still uses $${lock%/lock}; stop it first" >&2; exit 1; fi; done
 	rm -rf .envs .local .tools .mypy_cache .ruff_cache .pytest_cache
 
 .PHONY: help install run test faults lint lock bench ci clean

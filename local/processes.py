@@ -26,6 +26,7 @@ _LOG_LINES_SHOWN: Final = 15
 # What a launcher may take to end what its program left, after the program's own patience.
 _GRACE_SECONDS: Final = 5
 _SIGNALLED: Final = 128
+_PR_SET_PDEATHSIG: Final = 1
 _PR_SET_CHILD_SUBREAPER: Final = 36
 
 
@@ -198,6 +199,12 @@ def adopt_orphans() -> None:
     """Make this process the parent of what loses its own below it (Linux only), so that `end_orphans` finds it."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def follow_parent() -> None:
+    """Ask the kernel (Linux only) for SIGTERM when whoever started this process dies."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
 def end_orphans() -> None:

@@ -48,6 +48,7 @@ class Settings:
     batches: int | None
     trials: int
     exit_at_end: bool
+    end_with_parent: bool
     ports: Ports
     home: Path
     source_id: str
@@ -80,7 +81,8 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     except SourceUnusable as error:
         parser.error(f"SOURCE: {error}")
     return Settings(
-        options.source.rstrip("/"), scale, options.group, options.day, options.batches, options.trials, options.exit,
+        options.source.rstrip("/"), scale, options.group, options.day,
+        options.batches, options.trials, options.exit, options.end_with_parent,
         Ports(**{port.name: getattr(options, f"port_{port.name}") for port in fields(Ports)}),
         options.state_folder.resolve(), identity, _step_settings(environment),
     )  # fmt: skip
@@ -106,6 +108,7 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     add("trials", "20", type=_count, help="trials of each sweep")
     add("exit", "0", type=_flag, help="1: stop everything after the last batch")
     add("state-folder", str(REPOSITORY / ".local"), type=Path, help="folder for all state")
+    parser.add_argument("--end-with-parent", action="store_true", help="stop when whoever started this is killed")
     for port in fields(Ports):
         add(f"port-{port.name}", str(port.default), type=_port, help=f"port of {port.name} on 127.0.0.1")
     return parser

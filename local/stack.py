@@ -24,7 +24,7 @@ from local.credentials import Credentials, write_keys
 from local.images import ImageMissing, build
 from local.mlflow_server import MlflowServer
 from local.postgres import SUPERUSER, Server, ServerRefused
-from local.processes import Command, Processes, ProcessFailed, adopt_orphans, end_orphans, memory_bytes
+from local.processes import Command, Processes, ProcessFailed, adopt_orphans, end_orphans, follow_parent, memory_bytes
 from local.progress import Progress
 from local.run import AirflowSilent, Run
 from local.settings import REPOSITORY, Settings, parse
@@ -176,6 +176,8 @@ def main() -> int:
     for number in _STOPPING:
         signal.signal(number, _stop)
     adopt_orphans()
+    if settings.end_with_parent:
+        follow_parent()
     try:
         return _run(settings, progress)
     except StopRequested:
