@@ -15,6 +15,7 @@ import asyncio
 import fcntl
 import json
 import logging
+import os
 import socket
 import sys
 from pathlib import Path
@@ -69,7 +70,7 @@ def main() -> None:
         try:
             listener = socket.create_server((ADDRESS, options.port))
         except OSError as error:
-            sys.exit(f"cannot listen on {ADDRESS}:{options.port} (--port): {error.strerror}")
+            sys.exit(f"cannot listen on {ADDRESS}:{options.port} (--port): {os.strerror(error.errno or 0)}")
         # Inherited by its connections. Without it head and body of an answer met Nagle: 45 ms a request instead of 1.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         asyncio.run(serve(listener, options.root, options.images))
