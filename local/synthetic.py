@@ -20,7 +20,7 @@ from local.synthetic_market import Listings, Market, concatenate, draw_wanted, s
 # Rows at scale 1, chosen so that six whole trainings take minutes; batches 0 and 1 share theirs as the density says.
 FOR_SALE_ROWS: Final = 9_000
 SOLD_ROWS: Final = 11_000
-ROWS: Final = {3: 300, 4: 9_000, 5: 9_000}
+ROWS: Final = {3: 400, 4: 9_000, 5: 9_000}
 TWIN_SHARE: Final = 0.05  # of the listings are second listings of a house, so one in ten is one of a pair
 
 # What real sources send among good rows: batch, column, value.

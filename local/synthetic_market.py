@@ -73,7 +73,7 @@ STATES: Final = (
     State("Florida", 32003, 0.10, 0.11),
     State("Arizona", 85003, 0.14, 0.07),
     State("New Jersey", 7001, 0.35, 0.06),
-    State("Massachusetts", 1001, 0.35, 0.07),
+    State("Massachusetts", 1001, 0.40, 0.07),
 )
 
 

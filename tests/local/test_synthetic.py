@@ -16,15 +16,7 @@ import xgboost
 from numpy.typing import NDArray
 
 from local.synthetic import SyntheticBatches, generate
-from local.synthetic_market import (
-    Market,
-    NothingToDraw,
-    State,
-    draw_listings,
-    draw_wanted,
-    log_price,
-    places,
-)
+from local.synthetic_market import Market, NothingToDraw, State, draw_listings, draw_wanted, log_price, places
 
 NUMBERS = ("price", "bed", "bath", "acre_lot", "house_size")
 Columns = dict[str, NDArray[Any]]
@@ -111,7 +103,8 @@ def test_batch_2_is_sold_in_seven_months_and_nothing_of_it_was_before() -> None:
 def test_batch_3_is_a_state_never_seen_of_about_one_percent() -> None:
     before = together(batches()[:3])
     assert "Massachusetts" not in before["state"]
-    assert 0.005 < len(batches()[3]["price"]) / len(before["price"]) < 0.02
+    share = len(batches()[3]["price"]) / len(together(batches())["price"])
+    assert share == pytest.approx(0.01, abs=0.003)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
@@ -182,7 +175,7 @@ def test_the_same_seed_gives_the_same_bytes_another_one_others() -> None:
 @pytest.mark.parametrize("scale", [0.001, 0.1, 2.0])
 def test_scale_multiplies_the_rows(scale: float) -> None:
     rows = [len(batch["price"]) for batch in batches(scale=scale)]
-    assert sum(rows) == pytest.approx(38_300 * scale, rel=0.02, abs=12)
+    assert sum(rows) == pytest.approx(38_400 * scale, rel=0.02, abs=12)
     assert min(rows) >= 1
 
 
@@ -190,9 +183,6 @@ def test_scale_multiplies_the_rows(scale: float) -> None:
 def test_no_scale_is_refused(scale: float) -> None:
     with pytest.raises(ValueError, match="the scale must be a positive number"):
         SyntheticBatches(scale=scale)
-
-
-# ---- signal
 
 
 def in_scope(columns: Columns) -> Columns:
@@ -244,10 +234,7 @@ def test_each_batch_makes_the_model_better_on_all_that_is_known(number: int) -> 
 def test_massachusetts_is_priced_wrong_by_a_factor_by_who_has_never_seen_it() -> None:
     at_home, _ = held_out_error(2, until(2))
     away, _ = held_out_error(2, batches()[3])
-    assert away > 1.7 * at_home
-
-
-# ---- one planted cause at a time
+    assert away > 1.5 * at_home
 
 
 def draw(market: Market, count: int = 4000) -> Columns:
