@@ -1,0 +1,43 @@
+"""What a verdict rests on: a code, what was measured, what it was held against, and the same in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Code(StrEnum):
+    """Why a batch is refused, worth a training or not; QUARANTINE's first, then those of TRAIN, then of SKIP."""
+
+    TOO_MANY_REFUSED = "TOO_MANY_REFUSED"
+    COLUMN_MALFORMED = "COLUMN_MALFORMED"
+    UNIT_CHANGE = "UNIT_CHANGE"
+    FORCED = "FORCED"
+    NO_CHAMPION = "NO_CHAMPION"
+    CHAMPION_WORSE_HERE = "CHAMPION_WORSE_HERE"
+    NEW_CATEGORY = "NEW_CATEGORY"
+    DRIFT = "DRIFT"
+    PROBE_NOT_MEASURED = "PROBE_NOT_MEASURED"
+    NOT_LEARNABLE = "NOT_LEARNABLE"
+    NOTHING_CHANGED = "NOTHING_CHANGED"
+    # What a reader would ask next, although nothing is decided by it.
+    NO_NUMERIC_DRIFT = "NO_NUMERIC_DRIFT"
+    CHAMPION_NOT_WORSE = "CHAMPION_NOT_WORSE"
+    CHAMPION_NOT_JUDGED = "CHAMPION_NOT_JUDGED"
+
+
+@dataclass(frozen=True)
+class Reason:
+    """One reason; `about` is the column or state it speaks of, `measured` and `threshold` are in the same unit."""
+
+    code: Code
+    sentence: str
+    about: str | None = None
+    measured: float | None = None
+    threshold: float | None = None
+
+
+def listed(names: list[str], most: int = 5) -> str:
+    """Return names as a list of words, the rest as a number."""
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
