@@ -98,6 +98,10 @@ class Deployment:
             )
         return made
 
+    def versions(self, count: int) -> list[int]:
+        """Register so many versions, each of a run and batch of its own."""
+        return [self.version(self.claim(f"run {number}", number)) for number in range(count)]
+
     def stored(self, version: int, path: str) -> Path:
         """Return where the artifact store keeps a file of a version."""
         with self.ledger.connect() as connection:
@@ -153,3 +157,10 @@ class Deployment:
         for name in ("ledger", "clean"):
             if (engine := self.__dict__.get(name)) is not None:
                 engine.dispose()
+
+
+def change_a_byte(path: Path) -> None:
+    """Change one bit in the middle of a file."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
