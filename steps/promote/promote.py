@@ -55,8 +55,9 @@ def _reason(code: str, sentence: str, **figures: Any) -> Reason:
 
 def _decide(found: Evidence, policy: Policy) -> tuple[str, list[Reason], dict[str, Any]]:
     failures = _infrastructure(found, policy)
+    baseline = _rmse(found.baseline, "median-price baseline")
     if found.champion is None:
-        return _first_model(found, failures)
+        return _first_model(found, baseline, failures)
     candidate, champion = _rmse(found.candidate.metrics, "candidate"), _rmse(found.champion.metrics, "champion")
     if policy.confidence == 0:
         return _literal(candidate, champion, failures)
@@ -95,10 +96,10 @@ def _infrastructure(found: Evidence, policy: Policy) -> list[Reason]:
     return failures
 
 
-def _first_model(found: Evidence, failures: list[Reason]) -> tuple[str, list[Reason], dict[str, Any]]:
+def _first_model(found: Evidence, baseline: float, failures: list[Reason]) -> tuple[str, list[Reason], dict[str, Any]]:
     if found.alias_ever_set:
         raise Incomplete("there was a champion before, and it was not measured")
-    candidate, baseline = _rmse(found.candidate.metrics, "candidate"), _rmse(found.baseline, "median-price baseline")
+    candidate = _rmse(found.candidate.metrics, "candidate")
     figures = {"candidate_rmse": candidate, "baseline_rmse": baseline}
     figure = f"RMSE {_dollars(candidate)}, against {_dollars(baseline)} of always saying the median price"
     if not candidate < baseline:
@@ -164,6 +165,9 @@ def _slices(found: Evidence, policy: Policy, figures: dict[str, Any]) -> list[Re
     A slice wholly in batches the champion was trained on is evidence only: fitted on a truncated range of prices, it
     looks better on its old range than any honest successor.
     """
+    missing = _GUARDED - {part.by for part in found.slices}
+    if missing:
+        raise Incomplete(f"there are no slices by {', '.join(sorted(missing))}")
     guarded = [
         part for part in found.slices if part.by in _GUARDED and part.rows >= policy.slice_rows and part.new_rows
     ]
