@@ -34,7 +34,7 @@ DEFAULTS: Final[Parameters] = {
 GAMMA: Final = 2.0
 BINS: Final = 256
 _TIMED_ROWS: Final = 1000
-_TIMES: Final = 60
+_TIMES: Final = 200
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,6 @@ def xgboost_parameters(parameters: Parameters, mean_price: float, threads: int, 
         "nthread": threads,
         "seed": seed,
         "verbosity": 1,
-        "disable_default_eval_metric": True,
     }
 
 
