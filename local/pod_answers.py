@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from local.pod_kubelet import Stopping
 from local.pod_patch import PatchInvalid
 from local.pod_selectors import SelectorInvalid
 from local.pod_spec import Object, PodInvalid
@@ -29,6 +30,7 @@ _REASONS = {
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "UnsupportedMediaType",
     HTTPStatus.UNPROCESSABLE_ENTITY: "Invalid",
     HTTPStatus.INTERNAL_SERVER_ERROR: "InternalError",
+    HTTPStatus.SERVICE_UNAVAILABLE: "ServiceUnavailable",
 }
 
 
@@ -111,6 +113,10 @@ async def _bad_request(_request: Request, error: Exception) -> Response:
     return JSONResponse(status_object(HTTPStatus.BAD_REQUEST, str(error)), HTTPStatus.BAD_REQUEST)
 
 
+async def _stopping(_request: Request, error: Exception) -> Response:
+    return JSONResponse(status_object(HTTPStatus.SERVICE_UNAVAILABLE, str(error)), HTTPStatus.SERVICE_UNAVAILABLE)
+
+
 async def _invalid(_request: Request, error: Exception) -> Response:
     code, field = HTTPStatus.UNPROCESSABLE_ENTITY, re.match(r"[\w.\[\]]+", str(error))
     cause = {"reason": "FieldValueInvalid", "message": str(error), "field": field[0] if field else ""}
@@ -131,5 +137,6 @@ HANDLERS: dict[Any, Any] = {
     SelectorInvalid: _bad_request,
     PatchInvalid: _bad_request,
     PodInvalid: _invalid,
+    Stopping: _stopping,
     Exception: _fault,
 }

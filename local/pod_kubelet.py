@@ -21,13 +21,17 @@ from local.pod_store import Store
 
 # A kubelet's own back-off begins at 10 s; whoever has just added the missing Secret by hand need not wait for that.
 _RETRY_SECONDS = 1.0
-_SHUTDOWN_GRACE_SECONDS = 5
+_SHUTDOWN_GRACE_SECONDS = 4
 _CANNOT_RUN = 128
 _LOST = "The container could not be located when the pod was terminated"
 _SHUTDOWN = ("Terminated", "Pod was terminated in response to imminent node shutdown.")
 _DEADLINE = ("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
 
 _LOG: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+
+class Stopping(Exception):
+    """No pod is started any more."""
 
 
 @dataclass
@@ -50,19 +54,22 @@ class Life:
 class Kubelet:
     """Runs the pods of a store as processes."""
 
-    def __init__(self, store: Store, images: Path, configuration: Configuration) -> None:
+    def __init__(self, store: Store, images: Path, root: Path) -> None:
         self._store = store
         self._images = images
-        self._configuration = configuration
+        self._configuration = Configuration(root)
+        self._temporaries = root / "tmp"
+        self._stopping = False
         self._launcher = Launcher()
         self._lives: dict[str, Life] = {}
         self._logs: dict[str, Log] = {}
 
     def adopt(self) -> None:
         """Take over the pods of an earlier runner: what ran has died with it, what waited goes on waiting."""
+        shutil.rmtree(self._temporaries, ignore_errors=True)
+        self._temporaries.mkdir(mode=0o700)
         for pod in self._store.objects("pods"):
             name, phase = pod["metadata"]["name"], pod["status"]["phase"]
-            shutil.rmtree(self._temporary(name), ignore_errors=True)
             if "deletionTimestamp" in pod["metadata"]:
                 self._store.remove_pod(name)
             elif phase == "Running":
@@ -72,7 +79,9 @@ class Kubelet:
                 self._begin(pod, used.total_seconds())
 
     def add(self, admitted: Object) -> Object:
-        """Store an admitted pod, begin to start it, and return it as stored."""
+        """Store an admitted pod, begin to start it, and return it as stored; raise Stopping where it is too late."""
+        if self._stopping:
+            raise Stopping("the pod runner is being stopped")
         pod = self._store.add_pod(admitted | {"status": pod_status.pending(admitted, datetime.now(UTC))})
         self._store.add_event(
             pod, "Scheduled", f"Successfully assigned {NAMESPACE}/{pod['metadata']['name']} to {NODE}"
@@ -106,6 +115,7 @@ class Kubelet:
 
     async def shut_down(self) -> None:
         """End every pod as a node does that is shut down: SIGTERM, and SIGKILL after a short grace."""
+        self._stopping = True
         lives = dict(self._lives)
         for name, life in lives.items():
             if life.process:
@@ -125,7 +135,6 @@ class Kubelet:
 
     async def _live(self, pod: Object) -> None:
         name = pod["metadata"]["name"]
-        temporary = self._temporary(name)
         try:
             process = await self._start(pod, await self._command(pod))
         except (ProgramMissing, StartFailed) as failure:
@@ -134,7 +143,7 @@ class Kubelet:
             self._forget(name)
             return
         end = await process.wait()
-        await asyncio.to_thread(shutil.rmtree, temporary, ignore_errors=True)
+        await asyncio.to_thread(shutil.rmtree, self._temporary(pod), ignore_errors=True)
         self._finish(name, end)
 
     async def _command(self, pod: Object) -> Command:
@@ -144,7 +153,7 @@ class Kubelet:
         while True:
             try:
                 image = load_image(self._images, container["image"], container["imagePullPolicy"])
-                command = command_of(pod, image, self._configuration, self._temporary(name))
+                command = command_of(pod, image, self._configuration, self._temporary(pod))
             except ContainerWaits as wait:
                 reason, message = wait.reason, str(wait)
                 if reason == "ErrImagePull" and reported:
@@ -163,13 +172,14 @@ class Kubelet:
 
     async def _start(self, pod: Object, command: Command) -> PodProcess:
         name = pod["metadata"]["name"]
-        self._temporary(name).mkdir(mode=0o700)
+        self._temporary(pod).mkdir(mode=0o700)
         log = self._logs[name] = Log(self._log_path(name), live=True)
         try:
             process = await self._launcher.launch(command, log)
         except BaseException:
             log.close()
             del self._logs[name]
+            shutil.rmtree(self._temporary(pod), ignore_errors=True)
             raise
         self._lives[name].process = process
         moment = datetime.now(UTC)
@@ -231,8 +241,8 @@ class Kubelet:
         if task.cancelled() or (fault := task.exception()) is None:
             return
         _LOG.error("pod_runner_fault", pod=name, exc_info=fault)
-        if name in self._lives:
-            self._forget(name)
+        if name in self._lives and (process := self._forget(name).process):
+            process.kill()
         if self._store.get("pods", name):
             self._set_ended(name, _CANNOT_RUN, "StartError", f"the pod runner failed: {fault!r}")
 
@@ -251,8 +261,10 @@ class Kubelet:
             raise KeyError(name)
         return pod
 
-    def _temporary(self, name: str) -> Path:
-        return self._store.folder(name) / "tmp"
+    def _temporary(self, pod: Object) -> Path:
+        # Short: the path of a socket, which programs put below it, has room for 108 characters.
+        uid: str = pod["metadata"]["uid"]
+        return self._temporaries / uid[:8]
 
     def _log_path(self, name: str) -> Path:
         return self._store.folder(name) / "container.log"

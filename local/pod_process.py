@@ -48,11 +48,15 @@ class PodProcess:
 
     def terminate(self) -> None:
         """Send SIGTERM to the pod's first process, as a kubelet does."""
-        self._writer.write(b"T")
+        self._command(b"T")
 
     def kill(self) -> None:
         """Send SIGKILL to everything the pod has started."""
-        self._writer.write(b"K")
+        self._command(b"K")
+
+    def _command(self, letter: bytes) -> None:
+        if not self._writer.is_closing():  # It ends in this moment by itself.
+            self._writer.write(letter)
 
     async def wait(self) -> Exit:
         """Wait until the process has ended, nothing it has started is left, and its output is in the log."""

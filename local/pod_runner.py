@@ -25,14 +25,13 @@ import uvicorn
 
 from local.pod_access import Access
 from local.pod_api import application
-from local.pod_environment import Configuration
 from local.pod_kubelet import Kubelet
 from local.pod_status import ADDRESS
 from local.pod_store import Store
 
 # Clients keep connections for the next poll; closing them under a client costs it a failed request.
 _KEEP_ALIVE_SECONDS = 180
-_SHUTDOWN_SECONDS = 2
+_SHUTDOWN_SECONDS = 1
 
 _LOG: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -79,7 +78,7 @@ def main() -> None:
 async def serve(listener: socket.socket, root: Path, images: Path) -> None:
     """Serve on a socket that listens, with the state in a folder, until a signal says stop."""
     store = Store(root / "pods")
-    kubelet = Kubelet(store, images, Configuration(root))
+    kubelet = Kubelet(store, images, root)
     access = Access(root)
     port = listener.getsockname()[1]
     config = uvicorn.Config(

@@ -73,7 +73,12 @@ def attend(channel_descriptor: int, output: int) -> int:
     try:
         os.setsid()
         control_process(PR_SET_CHILD_SUBREAPER, 1)
-        order = json.loads(channel.makefile("rb").readline())
+        line = b""
+        while not line.endswith(b"\n") and (part := received(channel, 65536)):
+            line += part
+        if not line.endswith(b"\n"):
+            return 0  # The pod runner has died before it could say what to start.
+        order = json.loads(line)
         wake = wake_on_child()
         try:
             pid = start(order, output)
@@ -89,6 +94,8 @@ def attend(channel_descriptor: int, output: int) -> int:
         return until_closed(channel)
     except BaseException:  # noqa: BLE001  a fork must not return into the loop of its parent
         traceback.print_exc()
+        for process in descendants() if LINUX else []:
+            kill(os.kill, process)
         return 1
 
 
@@ -139,9 +146,17 @@ def report(channel: socket.socket, **facts: object) -> None:
         return
 
 
+def received(channel: socket.socket, size: int) -> bytes:
+    """Return what has come, nothing once the other end is closed; also when it was closed with a report unread."""
+    try:
+        return channel.recv(size)
+    except ConnectionResetError:
+        return b""
+
+
 def until_closed(channel: socket.socket) -> int:
     """Wait for the pod runner to hang up: a socket closed with a command unread loses the report on its way too."""
-    while channel.recv(64):
+    while received(channel, 64):
         continue
     return 0
 
@@ -156,7 +171,7 @@ def watch(pid: int, channel: socket.socket, wake: socket.socket, memory_limit: i
         if wake in ready:
             wake.recv(4096)
         if channel in ready:
-            command = channel.recv(1)
+            command = received(channel, 1)
             if command == b"T":
                 os.kill(pid, signal.SIGTERM)
             else:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -13,19 +15,25 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
 from kubernetes import client, config
+from kubernetes.client.exceptions import ApiException
 
 NAMESPACE = "appraiser"
+PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
+TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 IMAGE = "localhost/throwaway:dev"
 # Only what keeps a broken test from waiting for ever.
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 120
 
 needs_kubectl = pytest.mark.skipif(
     shutil.which("kubectl") is None, reason="kubectl is not installed; the same calls are tested with the Python client"
 )
+
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc: elsewhere memory limits are not enforced")
 
 # The module of the image: `python -m program <what> <arguments>`.
 PROGRAM = '''
@@ -151,6 +159,12 @@ class PodRunner:
             self.process.send_signal(number)
             self.process.wait(PATIENCE_SECONDS)
 
+    def write_key(self, kind: str, name: str, key: str, value: str) -> None:
+        """Set a key of one of the `configmaps` or `secrets`."""
+        folder = self.root / kind / name
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / key).write_text(value)
+
     @property
     def api(self) -> client.CoreV1Api:
         """A client as Airflow makes it."""
@@ -218,7 +232,7 @@ class PodRunner:
 
 @contextmanager
 def started(folder: Path) -> Iterator[PodRunner]:
-    """Start a pod runner, and see to it that it ends in order and leaves nothing."""
+    """Start a pod runner, end it in order, and see to it that it met no fault of its own."""
     runner = PodRunner(folder)
     runner.start()
     try:
@@ -226,6 +240,9 @@ def started(folder: Path) -> Iterator[PodRunner]:
     finally:
         if not runner.ended():
             runner.kill(signal.SIGTERM)
+    log = (folder / "runner.log").read_text()
+    assert "level=error" not in log, log
+    assert "Traceback" not in log, log
 
 
 def wait_until(holds: Callable[[], bool]) -> None:
@@ -254,3 +271,29 @@ def waiting(pod: Any) -> Any:
     """Return why a pod's container waits, None where it does not."""
     statuses = pod.status.container_statuses
     return statuses[0].state.waiting if statuses else None
+
+
+def request(
+    runner: PodRunner, path: str, method: str = "GET", token: str | None = None, body: str | None = None, **headers: str
+) -> tuple[int, Any]:
+    """Send a request by hand; header names with _ for -."""
+    known = json.loads(runner.kubeconfig.read_text())
+    address = urlsplit(known["clusters"][0]["cluster"]["server"])
+    context = ssl.create_default_context(cafile=str(runner.root / "tls.crt"))
+    connection = http.client.HTTPSConnection(str(address.hostname), address.port, context=context, timeout=30)
+    token = known["users"][0]["user"]["token"] if token is None else token
+    sent = {"Authorization": f"Bearer {token}"} | {name.replace("_", "-"): value for name, value in headers.items()}
+    connection.request(method, path, body, sent)
+    answer = connection.getresponse()
+    content = answer.read().decode()
+    connection.close()
+    return answer.status, json.loads(content) if "json" in answer.headers["content-type"] else content
+
+
+def error_of(call: Any, *arguments: Any, **options: Any) -> tuple[int, str, str]:
+    """Return code, reason and message of the `Status` a call fails with."""
+    with pytest.raises(ApiException) as raised:
+        call(*arguments, **options)
+    status = json.loads(raised.value.body)
+    assert (status["kind"], status["status"], status["code"]) == ("Status", "Failure", raised.value.status)
+    return status["code"], status["reason"], status["message"]

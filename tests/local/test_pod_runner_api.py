@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import http.client
 import json
-import ssl
-import threading
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
-from kubernetes import client, watch
-from kubernetes.client.exceptions import ApiException
+from kubernetes import client
 
-from tests.local.pod_runner_process import IMAGE, NAMESPACE, PodRunner, started, wait_until
+from tests.local.pod_runner_process import (
+    IMAGE,
+    NAMESPACE,
+    PODS,
+    TABLE,
+    PodRunner,
+    error_of,
+    request,
+    started,
+    wait_until,
+)
 
 MERGE = "application/merge-patch+json"
 STRATEGIC_MERGE = "application/strategic-merge-patch+json"
-PODS = "/api/v1/namespaces/appraiser/pods"
-TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"
 
 
@@ -36,32 +39,6 @@ def no_pods(runner: PodRunner) -> Iterator[None]:
     for pod in runner.api.list_namespaced_pod(NAMESPACE).items:
         runner.delete(pod.metadata.name, grace_period_seconds=0)
     wait_until(lambda: not runner.api.list_namespaced_pod(NAMESPACE).items)
-
-
-def request(
-    runner: PodRunner, path: str, method: str = "GET", token: str | None = None, body: str | None = None, **headers: str
-) -> tuple[int, Any]:
-    """Send a request by hand; header names with _ for -."""
-    known = json.loads(runner.kubeconfig.read_text())
-    address = urlsplit(known["clusters"][0]["cluster"]["server"])
-    context = ssl.create_default_context(cafile=str(runner.root / "tls.crt"))
-    connection = http.client.HTTPSConnection(str(address.hostname), address.port, context=context, timeout=30)
-    token = known["users"][0]["user"]["token"] if token is None else token
-    sent = {"Authorization": f"Bearer {token}"} | {name.replace("_", "-"): value for name, value in headers.items()}
-    connection.request(method, path, body, sent)
-    answer = connection.getresponse()
-    content = answer.read().decode()
-    connection.close()
-    return answer.status, json.loads(content) if "json" in answer.headers["content-type"] else content
-
-
-def error_of(call: Any, *arguments: Any, **options: Any) -> tuple[int, str, str]:
-    """Return code, reason and message of the `Status` a call fails with."""
-    with pytest.raises(ApiException) as raised:
-        call(*arguments, **options)
-    status = json.loads(raised.value.body)
-    assert (status["kind"], status["status"], status["code"]) == ("Status", "Failure", raised.value.status)
-    return status["code"], status["reason"], status["message"]
 
 
 def names(runner: PodRunner, **selectors: str) -> list[str]:
@@ -213,115 +190,6 @@ def test_a_deletion_can_name_the_pod_it_means(runner: PodRunner) -> None:
     other = client.V1DeleteOptions(preconditions=client.V1Preconditions(uid="another"))
     assert error_of(runner.delete, "meant", body=other)[:2] == (409, "Conflict")
     assert names(runner) == ["meant"]
-
-
-def test_logs_in_part(runner: PodRunner) -> None:
-    runner.create("talker", "lines", "3")
-    runner.await_end("talker")
-    assert runner.log("talker", container="base") == "line 0\nline 1\nline 2\n"
-    assert runner.log("talker", tail_lines=2) == "line 1\nline 2\n"
-    assert runner.log("talker", tail_lines=0) == ""
-    assert runner.log("talker", limit_bytes=9) == "line 0\nli"
-    stamp, line = runner.log("talker", timestamps=True).splitlines()[0].split(" ", 1)
-    assert line == "line 0"
-    assert len(stamp) == len("2026-01-01T00:00:00.000000000Z")
-    assert runner.log("talker", since_seconds=3600) == "line 0\nline 1\nline 2\n"
-    code, text = request(runner, f"{PODS}/talker/log?sinceTime={stamp}")
-    assert (code, text) == (200, "line 0\nline 1\nline 2\n")
-    later = (datetime.now(UTC) + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
-    assert request(runner, f"{PODS}/talker/log?sinceTime={later}") == (200, "")
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"container": "other"}, "container other is not valid for pod talker"),
-        ({"previous": True}, "previous terminated container"),
-        ({"tail_lines": -1}, "tailLines"),
-    ],
-)
-def test_logs_that_are_not_there(runner: PodRunner, options: dict[str, Any], words: str) -> None:
-    runner.create("talker", "lines", "1")
-    runner.await_end("talker")
-    code, reason, message = error_of(runner.log, "talker", **options)
-    assert (code, reason) == (400, "BadRequest")
-    assert words in message
-
-
-def test_the_log_of_a_pod_that_waits(runner: PodRunner) -> None:
-    runner.create("waits", "lines", "1", container={"image": "localhost/unknown:dev"})
-    assert error_of(runner.log, "waits")[2].startswith('container "base" in pod "waits" is waiting to start: ')
-
-
-def test_a_followed_log_comes_line_by_line(runner: PodRunner) -> None:
-    path = runner.folder / "go-on"
-    runner.create("followed", "until_told", str(path))
-    runner.await_log("followed", "waiting")
-    following = runner.api.read_namespaced_pod_log("followed", NAMESPACE, follow=True, _preload_content=False).stream()
-    assert next(following) == b"waiting\n"
-    path.touch()
-    assert b"".join(following) == b"told\n"  # The program ended in the middle of the line.
-
-
-def test_a_watch_sees_a_pod_come_change_and_go(runner: PodRunner) -> None:
-    revision = runner.api.list_namespaced_pod(NAMESPACE).metadata.resource_version
-    runner.create("watched", "lines", "1", labels={"step": "fetch"})
-    runner.create("unwatched", "lines", "1")
-    seen: list[tuple[str, str]] = []
-    stream = watch.Watch().stream(
-        runner.api.list_namespaced_pod,
-        NAMESPACE,
-        label_selector="step=fetch",
-        resource_version=revision,
-        timeout_seconds=30,
-    )
-    for event in stream:
-        seen.append((event["type"], event["object"].status.phase))
-        assert event["object"].metadata.name == "watched"
-        if seen[-1] == ("MODIFIED", "Succeeded"):
-            threading.Thread(target=runner.delete, args=["watched"]).start()
-        if event["type"] == "DELETED":
-            break
-    assert seen == [("ADDED", "Pending"), ("MODIFIED", "Running"), ("MODIFIED", "Succeeded"), ("DELETED", "Succeeded")]
-
-
-def test_a_watch_by_phase_sees_pods_enter_and_leave(runner: PodRunner) -> None:
-    revision = runner.api.list_namespaced_pod(NAMESPACE).metadata.resource_version
-    runner.create("runs", "lines", "1")
-    runner.await_end("runs")
-    stream = watch.Watch().stream(
-        runner.api.list_namespaced_pod, NAMESPACE, field_selector="status.phase=Running", resource_version=revision,
-        timeout_seconds=1,
-    )  # fmt: skip
-    assert [(event["type"], event["object"].status.phase) for event in stream] == [
-        ("ADDED", "Running"),
-        ("DELETED", "Succeeded"),
-    ]
-
-
-def test_a_watch_without_revision_begins_with_what_is_there(runner: PodRunner) -> None:
-    runner.create("there", "lines", "1")
-    runner.await_end("there")
-    path = f"{PODS}?watch=1&timeoutSeconds=1"
-    code, lines = request(runner, path, Accept=TABLE)
-    assert code == 200
-    assert lines["type"] == "ADDED"
-    assert lines["object"]["rows"][0]["cells"][:3] == ["there", "0/1", "Completed"]
-
-
-def test_a_watch_of_a_past_that_is_forgotten(runner: PodRunner) -> None:
-    code, event = request(runner, f"{PODS}?watch=true&resourceVersion=1")
-    assert (code, event["type"], event["object"]["code"], event["object"]["reason"]) == (200, "ERROR", 410, "Expired")
-
-
-def test_events_of_one_pod(runner: PodRunner) -> None:
-    runner.create("eventful", "lines", "1")
-    uid = runner.await_end("eventful").metadata.uid
-    selector = f"involvedObject.name=eventful,involvedObject.uid={uid}"
-    events = runner.api.list_namespaced_event(NAMESPACE, field_selector=selector).items
-    assert [event.reason for event in events] == ["Scheduled", "Pulled", "Created", "Started"]
-    assert {event.type for event in events} == {"Normal"}
-    assert events[-1].involved_object.field_path == "spec.containers{base}"
 
 
 def test_tables(runner: PodRunner) -> None:
