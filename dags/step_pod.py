@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Sequence
 from datetime import timedelta
 from http import HTTPStatus
@@ -50,6 +51,7 @@ SIZES: Final[dict[Size, tuple[str, str, str, str]]] = {
 
 # A pod may wait this long for a node, and again as long for its image, before its own clock starts.
 STARTUP: Final = timedelta(minutes=2)
+WATCH_SECONDS: Final = 0.5
 
 
 class StepRefused(ValueError):
@@ -66,6 +68,8 @@ class StepPod(KubernetesPodOperator):  # type: ignore[misc]  # mypy does not fol
     `minutes` bounds the step's own running time; the pod ends itself by then and the task a little later.
     Raises StepRefused, while the DAG is parsed, for an unknown step or an image that is not named by its digest.
     """
+
+    pod: Any
 
     def __init__(
         self,
@@ -94,7 +98,9 @@ class StepPod(KubernetesPodOperator):  # type: ignore[misc]  # mypy does not fol
         # Every poll reads all events of the namespace; those of a pod that failed are logged anyway.
         log_events_on_startup: bool = False,
         deferrable: bool = False,
-        poll_interval: float = 1,
+        # A deferrable step gives its place away only when it has run for so many seconds. To hand over and come back
+        # costs three; and a task that comes back before the scheduler has noticed that it went is taken for killed.
+        patience: float = 15,
         **kwargs: Any,
     ) -> None:
         if step not in DATABASES:
@@ -149,9 +155,11 @@ class StepPod(KubernetesPodOperator):  # type: ignore[misc]  # mypy does not fol
             log_events_on_startup=log_events_on_startup,
             container_name_log_prefix_enabled=False,
             deferrable=deferrable,
-            poll_interval=poll_interval,
+            # Seconds; left out, the page shows nothing of a deferred step's log before its end.
+            logging_interval=30,
             **kwargs,
         )
+        self.patience = patience
 
     def execute(self, context: Any) -> None:
         """Run the pod to its end, or hand it to the triggerer; raise StepStopped where the process was told to stop."""
@@ -161,6 +169,14 @@ class StepPod(KubernetesPodOperator):  # type: ignore[misc]  # mypy does not fol
             self._raise_if_stopped(error)
             raise
         self._raise_if_stopped()
+
+    def invoke_defer_method(self, last_log_time: Any = None, context: Any = None) -> None:
+        """Watch the pod for a while; hand it to the triggerer (raise TaskDeferred) if it has not ended by then."""
+        deadline = time.monotonic() + self.patience
+        while time.monotonic() < deadline and not has_ended(self.pod):
+            time.sleep(WATCH_SECONDS)
+            self.pod = self.hook.get_pod(self.pod.metadata.name, self.pod.metadata.namespace)
+        super().invoke_defer_method(last_log_time, context)
 
     def trigger_reentry(self, context: Any, event: dict[str, Any]) -> None:
         """Judge the pod the triggerer watched, by the pod itself.
@@ -185,7 +201,7 @@ class StepPod(KubernetesPodOperator):  # type: ignore[misc]  # mypy does not fol
         """Return the pod of an earlier attempt that is running or has an answer, else a new one."""
         self._raise_if_stopped()
         pod = super().get_or_create_pod(pod_request_obj, context)
-        if pod.status and pod.status.phase == "Failed" and exit_code_of(pod) not in {NOTHING_TO_DO, *FINAL_EXIT_CODES}:
+        if has_ended(pod) and exit_code_of(pod) not in {0, NOTHING_TO_DO, *FINAL_EXIT_CODES}:
             # With kept pods the provider adopts this one, whose task died before it could mark it as seen, and
             # reports its failure as the new attempt's.
             self.log.info("pod %s of an earlier attempt has failed; starting a new one", pod.metadata.name)
@@ -227,6 +243,11 @@ class StepPod(KubernetesPodOperator):  # type: ignore[misc]  # mypy does not fol
         # on_kill deletes the pod and has cleanup look away, and the provider then returns as after a success.
         if self._killed:
             raise StepStopped(f"the task of step {self.task_id} was told to stop; its pod is deleted") from cause
+
+
+def has_ended(pod: k8s.V1Pod) -> bool:
+    """Tell whether a pod is in one of the phases it does not leave."""
+    return bool(pod.status) and pod.status.phase in ("Succeeded", "Failed")
 
 
 def exit_code_of(pod: k8s.V1Pod) -> int | None:

@@ -112,9 +112,13 @@ class AirflowClient:
         return [str(found["dag_run_id"]) for found in self._call("GET", query).json()["dag_runs"]]
 
     def log(self, run: str, step: str, attempt: int) -> str:
-        """Return the log of one attempt of a task, an event a line."""
+        """Return the log of one attempt of a task, an event or a part of an error a line."""
         place = f"{self._dag}/dagRuns/{run}/taskInstances/{step}/logs/{attempt}?full_content=true"
-        return "\n".join(str(line["event"]) for line in self._call("GET", place).json()["content"])
+        lines: list[str] = []
+        for event in self._call("GET", place).json()["content"]:
+            lines.append(str(event["event"]))
+            lines += [f"{error['exc_type']}: {error['exc_value']}" for error in event.get("error_detail") or ()]
+        return "\n".join(lines)
 
     def clear(self, run: str, steps: Sequence[str] = ()) -> list[str]:
         """Have tasks of a run start again, all of them if none is named; return the steps that will."""
