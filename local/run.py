@@ -12,6 +12,7 @@ from sqlalchemy import create_engine
 from local.airflow import STEPS, Airflow
 from local.airflow_client import RUN_ENDED, TASK_ENDED, AirflowClient, Task
 from local.history import ABANDONED, BatchHistory, History, read_batch, read_history
+from local.pod_client import last_words
 from local.postgres import Server
 from local.progress import Progress, main_reason
 from local.settings import Settings
@@ -21,6 +22,7 @@ _POLL_SECONDS: Final = 1.0
 _SILENT_SECONDS: Final = 180.0
 # A batch is abandoned after its third attempt; runs that end without even that find none, and more would not either.
 _RUNS_WITHOUT_END: Final = 4
+_LAST_WORDS: Final = 8
 # Figures of a completion worth a line, in this order.
 _FIGURES: Final = ("rows", "kept", "refused", "trials", "version")
 
@@ -124,7 +126,9 @@ class Run:
         line = f"{self._title(run)} · {task.step:9}"
         judged = {"validate": batch.validate, "promote": batch.promote}.get(task.step) if batch else None
         if task.state == "failed" and (judged is None or judged.verdict != "QUARANTINE"):
-            sentence = f"{line.strip()} failed in its {_nth(task.tries)} try; {task.step}'s log in Airflow says why"
+            words = last_words(self._system.airflow.kubeconfig, task.step, _LAST_WORDS)
+            said = "".join(f"\n  | {word}" for word in words)
+            sentence = f"{line.strip()} failed in its {_nth(task.tries)} try; its pod's last words:{said}"
             self._unexpected.append(sentence)
             self._progress.say(sentence)
             return

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ from typing import Final
 
 import httpx
 
+from local import pod_client
 from local.airflow import Airflow
 from local.airflow_client import AirflowRefused, DagRefused
 from local.credentials import Credentials, write_keys
@@ -135,11 +135,9 @@ class Stack:
         self._processes.expect({"source": lambda: _serves(f"{self.source_url}/health")})
 
     def _start_pod_runner(self, images: Path) -> None:
-        (self.pods / "kubeconfig").unlink(missing_ok=True)
-        port = self._settings.ports.pods
-        options = ["--port", str(port), "--root", str(self.pods), "--images", str(images)]
-        self._start_module("pods", "local.pod_runner", *options)
-        self._processes.expect({"pods": lambda: self.airflow.kubeconfig.exists() and _listens(port)})
+        where = ["--port", str(self._settings.ports.pods), "--root", str(self.pods)]
+        self._start_module("pods", "local.pod_runner", *where, "--images", str(images))
+        self._processes.expect({"pods": lambda: pod_client.answers(self.airflow.kubeconfig)})
 
     def _start_module(self, name: str, module: str, *options: str) -> None:
         environment = {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8", "PYTHONPATH": str(REPOSITORY)}
@@ -237,14 +235,6 @@ def _serves(url: str) -> bool:
         return httpx.get(url, timeout=_PROBE_SECONDS).is_success
     except httpx.TransportError:
         return False
-
-
-def _listens(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=_PROBE_SECONDS).close()
-    except OSError:
-        return False
-    return True
 
 
 if __name__ == "__main__":
