@@ -29,7 +29,7 @@ class FieldTexts:
         self.values: list[Value] = []
         self.refusals: dict[int, Refusal] = {}
         self.shortest: list[str] = []
-        self._codes = _Numbered()
+        self._codes: dict[str | None, int] = {}
 
     @property
     def texts(self) -> list[str | None]:
@@ -38,34 +38,19 @@ class FieldTexts:
 
     def encode(self, column: Sequence[str | None]) -> list[int]:
         """Return the codes of a column's texts, parsing those not seen before."""
-        codes = list(map(self._codes.__getitem__, column))
-        for text in self._codes.unseen():
-            meaning = parse_field(self.name, text)
-            if isinstance(meaning, Refusal):
-                self.refusals[len(self.values)] = meaning
-                meaning = None
-            self.values.append(meaning)
-            if self.name in _PLACE:
-                self.shortest.append(shortest(text) if text else "")
-        return codes
+        new = [text for text in dict.fromkeys(column) if text not in self._codes]
+        if new:
+            self._learn(new)
+        return list(map(self._codes.__getitem__, column))
 
-
-class _Numbered(dict[str | None, int]):
-    """Numbers for texts in order of appearance, and the texts numbered since they were last asked for."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._unseen: list[str | None] = []
-
-    def __missing__(self, text: str | None) -> int:
-        self._unseen.append(text)
-        code = self[text] = len(self)
-        return code
-
-    def unseen(self) -> list[str | None]:
-        """Return the texts numbered since the last call."""
-        texts, self._unseen = self._unseen, []
-        return texts
+    def _learn(self, texts: list[str | None]) -> None:
+        first = len(self._codes)
+        self._codes.update(zip(texts, range(first, first + len(texts)), strict=True))
+        meanings = [parse_field(self.name, text) for text in texts]
+        self.values += [None if isinstance(meaning, Refusal) else meaning for meaning in meanings]
+        self.refusals |= {code: why for code, why in enumerate(meanings, first) if isinstance(why, Refusal)}
+        if self.name in _PLACE:
+            self.shortest += [shortest(text) if text else "" for text in texts]
 
 
 @dataclass(frozen=True)

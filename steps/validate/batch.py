@@ -31,12 +31,9 @@ class Field:
     @cached_property
     def missing(self) -> Mask:
         """Tell which rows hold nothing, be it required or not."""
-        refusals = self.meaning.refusals
-        absent = [
-            value is None and (code not in refusals or refusals[code].reason is Reason.MISSING)
-            for code, value in enumerate(self.meaning.values)
-        ]
-        return np.array(absent, np.bool_)[self.codes]
+        absent = np.array([value is None for value in self.meaning.values], np.bool_)
+        absent[[code for code, why in self.meaning.refusals.items() if why.reason is not Reason.MISSING]] = False
+        return absent[self.codes]
 
     @cached_property
     def malformed(self) -> Mask:
@@ -46,8 +43,8 @@ class Field:
         return wrong[self.codes]
 
     @cached_property
-    def numbers(self) -> Floats:
-        """Return each row's number, a date as its ordinal day, also where the scope refuses it; NaN for anything else.
+    def number_by_code(self) -> Floats:
+        """Return each text's number, a date as its ordinal day, also where the scope refuses it; NaN for anything else.
 
         A change of unit may throw every value out of scope, so its median has to be seen before that.
         """
@@ -57,7 +54,12 @@ class Field:
             for code, why in self.meaning.refusals.items():
                 if why.reason is Reason.OUT_OF_SCOPE:
                     found[code] = float(texts[code] or "nan")
-        return found[self.codes]
+        return found
+
+    @property
+    def numbers(self) -> Floats:
+        """Return each row's number; see `number_by_code`."""
+        return self.number_by_code[self.codes]
 
     def category(self) -> Category:
         """Return the field as a column of texts in the form listings have, missing where refused."""

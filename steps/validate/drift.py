@@ -70,7 +70,7 @@ def drift(batch: Batch, reference: Reference, policy: Policy) -> dict[str, Drift
     if not batch.kept.any():
         return {}
     found = {
-        name: _measured(distribution(batch.fields[name].numbers[batch.kept]), reference.numbers[name], policy)
+        name: _measured(distribution(batch.fields[name], batch.kept), reference.numbers[name], policy)
         for name in MEASURED
     }
     for name in CATEGORIES:

@@ -79,7 +79,7 @@ class Policy(BaseModel):
     )  # fmt: skip
     learnable_confidence: Share = Field(default=0.95, description="One-sided, of the correlation's lower bound.")
     learnable_rows: int = Field(
-        default=20_000, ge=100, description="Rows of the quick fit at most; more do not change the answer."
+        default=10_000, ge=100, description="Rows of the quick fit at most; more do not change the answer."
     )
     learnable_trees: int = Field(default=40, ge=1, description="Trees of the quick fit.")
 

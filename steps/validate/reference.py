@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from steps.common.columns import Floats
 from steps.common.listing import NUMERIC_FIELDS
-from steps.validate.batch import DATE
+from steps.validate.batch import DATE, Field, Mask
 
 MEASURED: Final = (*NUMERIC_FIELDS, DATE)
 
@@ -53,10 +53,14 @@ class Reference:
     texts: Mapping[str, Mapping[str, int]]
 
 
-def distribution(values: Floats) -> Distribution:
-    """Return numbers counted, NaN as missing."""
-    found, counts = np.unique(values[~np.isnan(values)], return_counts=True)
-    return Distribution(found, counts.astype(np.int64), int(np.isnan(values).sum()))
+def distribution(field: Field, rows: Mask) -> Distribution:
+    """Return the numbers of some rows of a field, counted."""
+    counts = np.bincount(field.codes[rows], minlength=len(field.number_by_code))
+    known = ~np.isnan(field.number_by_code) & (counts > 0)
+    # Two texts may be one number, such as 3 and 3.0.
+    values, place = np.unique(field.number_by_code[known], return_inverse=True)
+    held = np.bincount(place, counts[known], len(values)).astype(np.int64)
+    return Distribution(values, held, int(counts.sum() - held.sum()))
 
 
 def reference(batches: Mapping[int, int], counts: Mapping[str, Mapping[str, int]]) -> Reference:

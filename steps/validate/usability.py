@@ -10,6 +10,7 @@ from statistics import NormalDist
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from steps.common.columns import Floats
 from steps.common.listing import NUMERIC_FIELDS, SOURCE_FIELDS
@@ -74,8 +75,8 @@ def _column(field: Field) -> Column:
         malformed_examples=tuple((texts[code] or "")[:_EXAMPLE_CHARACTERS] for code in wrong[:_EXAMPLES]),
         distinct=len(texts),
     )
-    numbers = _present(field.numbers)
-    if field.meaning.name not in MEASURED or not len(numbers):
+    numbers = _present(field.numbers) if field.meaning.name in MEASURED else np.empty(0)
+    if not len(numbers):
         return found
     return replace(found, minimum=float(numbers.min()), median=float(np.median(numbers)), maximum=float(numbers.max()))
 
@@ -87,6 +88,8 @@ def counts(batch: Batch, reference: Reference | None) -> Counts:
     for why, found in batch.refused.items():
         by_reason[f"{why.reason} {why.field}"] += found
     kept = int(batch.kept.sum())
+    houses = np.sort(batch.property_id)
+    repeated = houses[1:][houses[1:] == houses[:-1]]
     return Counts(
         rows=rows,
         rows_before=before,
@@ -94,15 +97,14 @@ def counts(batch: Batch, reference: Reference | None) -> Counts:
         kept=kept,
         refused=rows - kept,
         refused_by_reason=dict(by_reason.most_common()),
-        same_property_rows=rows - len(np.unique(batch.property_id)),
-        identical_rows=_identical_rows(batch),
+        same_property_rows=len(repeated),
+        identical_rows=_identical_rows(batch, repeated),
     )
 
 
-def _identical_rows(batch: Batch) -> int:
+def _identical_rows(batch: Batch, repeated: NDArray[np.int64]) -> int:
     """Return how many rows equal one before: only rows of one house can, so only those are compared."""
-    _, place, times = np.unique(batch.property_id, return_inverse=True, return_counts=True)
-    several = np.flatnonzero(times[place] > 1)
+    several = np.flatnonzero(np.isin(batch.property_id, repeated))
     if not len(several):
         return 0
     texts = np.stack([field.codes[several] for field in batch.fields.values()], axis=1)
