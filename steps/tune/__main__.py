@@ -1,7 +1,7 @@
 """Search for better parameters: trials by cross-validation on the train part, kept in a study that outlives a kill.
 
 Ends early, as skipped, when validate's verdict was SKIP. What is tried first is the defaults and the champion's
-parameters; what comes out is never worse than the defaults on these folds. `APPRAISER_TRIALS` is the total: a sweep
+parameters; what comes out is never worse than the defaults on these folds. `--trials` is the total: a sweep
 that was killed goes on where it was. Every trial is an MLflow run below the sweep's, which lies below the pipeline
 run that began it. The test part is not read.
 
@@ -10,6 +10,7 @@ Commit boundaries: study, trial, trial_run, completion.
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
 from typing import Any, Final
@@ -38,6 +39,13 @@ _SKIPPED: Final = "skipped"
 
 class NothingToLearnFrom(Refused):
     """The train part is too small for a cross-validation."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add tune's own option, with the bounds of the setting it overrides."""
+    parser.add_argument(
+        "--trials", type=int, choices=range(2, 501), metavar="N", help="trials in all, 2 to 500; else APPRAISER_TRIALS"
+    )
 
 
 def perform(job: Job) -> Result:
@@ -99,7 +107,7 @@ def _run_trials(job: Job, study: Study, folds: Sequence[Fold], children: Childre
         figures = {name: round(value, 1) for name, value, _ in line.metrics if name != "trees"}
         log().info("trial", number=trial.number, state=trial.state.name, **figures, **trial.params)
 
-    tune.sweep(study, tune.objective(folds, job.settings.threads), job.settings.trials, told)
+    tune.sweep(study, tune.objective(folds, job.settings.threads), job.options.trials or job.settings.trials, told)
 
 
 def _parameters(job: Job, champion: int | None) -> dict[str, Any] | None:
@@ -149,4 +157,4 @@ def recheck(job: Job, completion: Completion) -> str | None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Step("tune", perform, recheck), description=__doc__))
+    sys.exit(main(Step("tune", perform, recheck, add_arguments), description=__doc__))
