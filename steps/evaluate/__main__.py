@@ -3,7 +3,7 @@
 Errors per property, plots and metrics go to MLflow, the evidence to the ledger. It never ends a run early: worse is
 for promote to say. Fails for good when the candidate's files are not those of training, or nothing can be tested on.
 
-Commit boundaries: artifacts, evidence, completion
+Commit boundaries: artifacts, evidence, completion.
 """
 
 import sys

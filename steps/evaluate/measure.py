@@ -122,7 +122,8 @@ class Measurement:
 
     def noise_floor(self, candidate: Contender) -> NoiseFloor:
         """Return the noise floor of the candidate's search space, measured now if nobody has before."""
-        space = str(candidate.card["search_space"])
+        # Other features make another luck of training.
+        space = f"{candidate.card['search_space']} on {candidate.card['features_version']}"
         with self.job.ledger.connect() as connection:
             known = noise.reusable(models.noise_floor(connection, space), space)
         if known is not None:

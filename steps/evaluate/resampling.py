@@ -37,11 +37,13 @@ def resampled_sums(sums: Floats, replicates: int = REPLICATES, seed: int = SEED)
     houses = len(sums)
     counts, stream = _poisson_by_level(), np.random.default_rng(seed)
     totals = np.empty((replicates, sums.shape[1]))
-    at_once = max(1, _CHUNK // max(1, houses))
+    # An even number of them: the generator gives four bytes at a time, and drops what is left of the last four.
+    at_once = max(2, _CHUNK // max(1, houses) // 2 * 2)
     for start in range(0, replicates, at_once):
         size = min(at_once, replicates - start)
         levels = np.frombuffer(stream.bytes(2 * size * houses), "<u2")
-        totals[start : start + size] = counts[levels].reshape(size, houses) @ sums
+        with np.errstate(invalid="ignore"):
+            totals[start : start + size] = counts[levels].reshape(size, houses) @ sums
     return totals
 
 

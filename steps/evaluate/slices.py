@@ -91,10 +91,11 @@ def paired(found: Sequence[Cut]) -> list[Cut]:
 def sums_by_house(houses: Properties, rows: Listings, pair: tuple[Scored, Scored], masks: Sequence[Mask]) -> Floats:
     """Return what is to be resampled: per house and mask the rows and both squared errors, (houses, 3 · masks)."""
     squared = [(one.prices - rows.price) ** 2 for one in pair]
+    # A product with a mask would turn one price that is no number into that in every slice.
     columns = [
         houses.sums(values)
         for mask in masks
-        for values in (mask.astype(np.float64), *(mask * error for error in squared))
+        for values in (mask.astype(np.float64), *(np.where(mask, error, 0.0) for error in squared))
     ]
     return np.column_stack(columns)
 
