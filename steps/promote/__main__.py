@@ -4,7 +4,7 @@ Ends with 0 for PROMOTE; with 99 for HOLD (cannot tell), REJECT (worse, or a gua
 changed since evaluate; the next run takes the batch up again). `--rollback --reason …` points the alias back at
 `previous`, for which no run id is needed; `--to` names another version.
 
-Commit boundaries: intent, alias, previous, alias_event, completion
+Commit boundaries: intent, alias, previous, alias_event, completion.
 """
 
 import argparse
