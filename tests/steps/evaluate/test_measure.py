@@ -1,0 +1,277 @@
+"""The evaluate step on a real ledger, CLEAN and MLflow: what it leaves behind, twice, at once, killed on the way."""
+
+import re
+from io import BytesIO
+
+import numpy as np
+import pytest
+from sqlalchemy import text
+
+from steps.common import bundle, registry, step
+from steps.common import evidence as figures
+from steps.common.evidence import Evidence
+from steps.common.step import DONE, FAILED, FENCED, NOTHING_TO_DO, RETRY, Step
+from steps.common.tracking import pipeline_run
+from steps.evaluate.scores import metrics, rows_digest
+from tests.servers import ROOT
+from tests.steps.deployment import Deployment, change_a_byte
+from tests.steps.evaluate import stages
+from tests.steps.evaluate.stages import completed, everything, evidence, trained
+
+BOUNDARIES = re.findall(
+    r"\w+", (ROOT / "steps/evaluate/__main__.py").read_text().partition("Commit boundaries: ")[2].partition("\n")[0]
+)
+
+
+@pytest.fixture(autouse=True)
+def _led_here(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in deployment.environment.items():
+        monkeypatch.setenv(name, value)
+
+
+def run(run_id: str) -> int:
+    from steps.evaluate.measure import perform, recheck
+
+    return step.main(Step("evaluate", perform, recheck), ["--run-id", run_id])
+
+
+def promote(run_id: str) -> int:
+    from steps.promote.__main__ import arguments
+    from steps.promote.act import perform, recheck
+
+    return step.main(Step("promote", perform, recheck, arguments), ["--run-id", run_id])
+
+
+def weak_champion(deployment: Deployment) -> int:
+    """Put a version into production that has learnt from few houses, and return it."""
+    _, version = trained(deployment, "r0", 0, share=0.1, trees=8)
+    assert (run("r0"), promote("r0")) == (DONE, DONE)
+    assert deployment.aliases()[0] == version
+    return version
+
+
+def test_a_first_model_is_measured_beside_the_median(
+    deployment: Deployment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    claim, version = trained(deployment, "r0")
+    assert run("r0") == DONE
+    found = evidence(deployment, claim, None)
+    measured = Evidence.model_validate(found.evidence)
+    rows = stages.test_rows(deployment, 0)
+    assert (measured.rows, measured.rows_digest) == (len(rows), rows_digest(rows))
+    assert (measured.champion, measured.gain, measured.alias_ever_set) == (None, None, False)
+    files = deployment.folder / f"model of {claim.claim_id}" / bundle.FOLDER
+    assert measured.candidate.metrics == metrics(rows.price, bundle.load(files).prices(rows.columns))
+    median = float(np.median(stages.train_part(deployment, 0).price))
+    assert measured.baseline == metrics(rows.price, np.full(len(rows), median))
+    assert measured.candidate.metrics.rmse < 0.6 * measured.baseline.rmse  # type: ignore[operator]  # both are known
+    assert found.sha == figures.sha(found.evidence)
+    done = completed(deployment, claim)
+    assert done is not None
+    assert (done.digest, done.summary["candidate"]["version"]) == (found.sha, version)
+    assert "RMSE" in capsys.readouterr().out.split("─" * 78)[-2]
+
+
+def test_errors_plots_and_metrics_are_in_mlflow(deployment: Deployment) -> None:
+    champion = weak_champion(deployment)
+    claim, version = trained(deployment, "r1", 1)
+    assert run("r1") == DONE
+    measured = Evidence.model_validate(evidence(deployment, claim, champion).evidence)
+    errors = np.load(BytesIO(stages.stored(deployment, measured.errors.uri).read_bytes()))
+    rows = stages.test_rows(deployment, 1)
+    assert errors["property_id"].tolist() == np.unique(rows.property_id).tolist()
+    assert errors["rows"].sum() == len(rows)
+    for number, model in ((version, measured.candidate), (champion, measured.champion)):
+        assert model is not None
+        mean = errors[f"squared_{number}"].sum() / len(rows)
+        assert np.sqrt(mean) == pytest.approx(model.metrics.rmse)
+    mlflow_run = pipeline_run(deployment.tracking, claim)
+    place = f"evaluation/against_{champion}"
+    names = {found.path.removeprefix(f"{place}/") for found in deployment.tracking.list_artifacts(mlflow_run, place)}
+    assert names == {
+        "errors.npz", "evidence.json", "residuals.png", "predicted_and_actual.png", "beeswarm_candidate.png",
+        "beeswarm_champion.png",
+    }  # fmt: skip
+    logged = deployment.tracking.get_run(mlflow_run).data.metrics
+    assert logged["candidate_rmse"] == pytest.approx(measured.candidate.metrics.rmse)
+    assert {"champion_rmse", "baseline_rmse", "gain_low", "gain_high", "noise_floor_share"} <= set(logged)
+
+
+def test_a_better_candidate_is_promoted_on_the_evidence(deployment: Deployment) -> None:
+    champion = weak_champion(deployment)
+    claim, version = trained(deployment, "r1", 1)
+    assert (run("r1"), promote("r1")) == (DONE, DONE)
+    assert deployment.aliases() == (version, champion)
+    measured = Evidence.model_validate(evidence(deployment, claim, champion).evidence)
+    assert {part.by for part in measured.slices} == {"batch", "state", "price_band", "status", "zip_seen"}
+    status = [part for part in measured.slices if part.by == "status"]
+    assert {part.value for part in status} == {"for_sale", "sold"}
+    assert sum(part.rows for part in status) == measured.rows
+    assert all(part.ratio is not None for part in status if part.rows >= 500)
+
+
+def test_a_slice_without_rows_has_its_sentence(deployment: Deployment) -> None:
+    claim, _ = trained(deployment, "r0")
+    assert run("r0") == DONE
+    measured = Evidence.model_validate(evidence(deployment, claim, None).evidence)
+    assert "No test row has zip_seen no." in measured.notes
+
+
+def test_a_batch_without_test_rows_has_its_sentence_and_none_at_all_is_refused(
+    deployment: Deployment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    claim, _ = trained(deployment, "r0")
+    trained(deployment, "r1", 1)
+    with deployment.clean.begin() as connection:
+        connection.execute(text("DELETE FROM listings WHERE bucket < 20 AND batch_number = 0"))
+    assert run("r0") == FAILED
+    assert "no listing of batches (0,) is in the test part" in capsys.readouterr().out
+    assert deployment.rows("evidence") == []
+    assert run("r1") == DONE
+    assert "No test row has batch 0." in str(deployment.rows("evidence"))
+    del claim
+
+
+def test_run_again_it_repeats_nothing(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
+    weak_champion(deployment)
+    trained(deployment, "r1", 1)
+    assert run("r1") == DONE
+    before = everything(deployment)
+    assert run("r1") == DONE
+    assert everything(deployment) == before
+    assert "nothing repeated" in capsys.readouterr().out
+    assert promote("r1") == DONE
+    # The champion is another now, but this run's decision was taken: clearing it is no new comparison.
+    before = everything(deployment)
+    assert (run("r1"), run("r0")) == (DONE, DONE)
+    assert everything(deployment) == before
+
+
+def test_two_at_once_measure_once(deployment: Deployment) -> None:
+    trained(deployment, "r0")
+    both = [deployment.start("evaluate", "--run-id", "r0") for _ in range(2)]
+    assert [one.wait(600) for one in both] == [DONE, DONE]
+    outputs = [one.communicate()[0] for one in both]
+    assert len(deployment.rows("evidence")) == 1
+    assert sum("done before" in output for output in outputs) == 1
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_killed_at_a_boundary_and_run_again_ends_as_if_it_had_not_been(deployment: Deployment, boundary: str) -> None:
+    claim, version = trained(deployment, "r0")
+    killed = deployment.run("evaluate", "--run-id", "r0", killed_at=boundary)
+    assert killed.returncode == -9, killed.stdout + killed.stderr
+    assert run("r0") == DONE
+    (row,) = deployment.rows("evidence")
+    assert (row["claim_id"], row["candidate_version"], row["champion_version"]) == (claim.claim_id, version, 0)
+    done = completed(deployment, claim)
+    assert done is not None
+    assert done.digest == row["sha"]
+    assert promote("r0") == DONE
+
+
+def test_taken_up_by_the_next_attempt_it_is_adopted_only_while_the_champion_is_the_same(
+    deployment: Deployment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    champion = weak_champion(deployment)
+    first, _ = trained(deployment, "r1", 1)
+    assert run("r1") == DONE
+    second = deployment.claim("r2", 1, done="train", adopting=first)
+    assert run("r2") == DONE
+    assert "adopted from an earlier attempt" in capsys.readouterr().out
+    deployment.set_alias(deployment.version(deployment.claim("by hand", 7)))
+    deployment.claim("r3", 1, done="train", adopting=first)
+    deployment.set_alias(champion, "previous")
+    deployment.tracking.delete_registered_model_alias(registry.MODEL, "Production")
+    assert run("r3") == DONE
+    assert completed(deployment, second) is not None
+
+
+def test_measured_anew_once_the_champion_changed(deployment: Deployment) -> None:
+    champion = weak_champion(deployment)
+    claim, _ = trained(deployment, "r1", 1, share=0.1)
+    _, other = trained(deployment, "r2", 2, share=0.2)
+    assert run("r1") == DONE
+    deployment.set_alias(other)
+    assert run("r1") == DONE
+    assert [row["champion_version"] for row in deployment.rows("evidence")] == [0, champion, other]
+    assert evidence(deployment, claim, other).candidate_version != other
+
+
+def test_a_promotion_under_way_does_not_invalidate_its_own_evidence(deployment: Deployment) -> None:
+    champion = weak_champion(deployment)
+    _, version = trained(deployment, "r1", 1)
+    assert run("r1") == DONE
+    deployment.run("promote", "--run-id", "r1", killed_at="alias")
+    assert deployment.aliases()[0] == version
+    before = everything(deployment)
+    assert run("r1") == DONE
+    assert everything(deployment) == before
+    assert promote("r1") == DONE
+    assert deployment.aliases() == (version, champion)
+
+
+def test_errors_that_were_lost_or_changed_are_measured_again(deployment: Deployment) -> None:
+    claim, _ = trained(deployment, "r0")
+    assert run("r0") == DONE
+    found = evidence(deployment, claim, None)
+    errors = stages.stored(deployment, found.evidence["errors"]["uri"])
+    content = errors.read_bytes()
+    change_a_byte(errors)
+    assert run("r0") == DONE
+    assert errors.read_bytes() == content
+    errors.unlink()
+    assert run("r0") == DONE
+    assert errors.read_bytes() == content
+    assert evidence(deployment, claim, None) == found
+
+
+def test_an_earlier_attempt_writes_nothing(deployment: Deployment) -> None:
+    trained(deployment, "r0")
+    deployment.claim("r1", 0)
+    before = everything(deployment)
+    assert run("r0") == FENCED
+    assert everything(deployment) == before
+
+
+def test_mlflow_down_is_a_sentence_and_another_try(
+    deployment: Deployment, free_port: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained(deployment, "r0")
+    monkeypatch.setenv("APPRAISER_MLFLOW_URL", f"http://127.0.0.1:{free_port}")
+    assert run("r0") == RETRY
+    printed = capsys.readouterr().out
+    assert f"APPRAISER_MLFLOW_URL: no answer from http://127.0.0.1:{free_port}" in printed
+    assert "Traceback" not in printed
+
+
+def test_a_run_that_was_not_trained_is_refused(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
+    deployment.claim("r0", 0, done="tune")
+    assert (run("r0"), run("nobody")) == (FAILED, FAILED)
+    assert "train has not completed for run r0" in capsys.readouterr().out
+
+
+def test_the_noise_floor_is_measured_once_for_a_search_space(
+    deployment: Deployment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained(deployment, "r0")
+    trained(deployment, "r1", 1)
+    trained(deployment, "r2", 2, search_space="space_v2")
+    assert run("r0") == DONE
+    assert "measuring_noise_floor" in capsys.readouterr().out
+    assert run("r1") == DONE
+    assert "measuring_noise_floor" not in capsys.readouterr().out
+    assert run("r2") == DONE
+    assert "measuring_noise_floor" in capsys.readouterr().out
+    first, second, third = (row["evidence"]["noise_floor"] for row in deployment.rows("evidence"))
+    assert first == second
+    assert first["search_space"] != third["search_space"]
+    assert 0 < first["share"] < 0.2
+
+
+def test_worse_is_for_promote_to_say(deployment: Deployment) -> None:
+    trained(deployment, "r0")
+    assert (run("r0"), promote("r0")) == (DONE, DONE)
+    trained(deployment, "r1", 1, share=0.05, trees=5)
+    assert (run("r1"), promote("r1")) == (DONE, NOTHING_TO_DO)
+    assert deployment.rows("outcomes")[-1]["outcome"] == "REJECT"
