@@ -3,7 +3,7 @@
 It never ends early: also a batch whose verdict was SKIP is cleaned, so that later trainings have it; such a batch is
 finished with that.
 
-Commit boundaries: replaced, completion
+Commit boundaries: replaced, completion.
 """
 
 from __future__ import annotations

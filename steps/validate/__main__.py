@@ -3,7 +3,7 @@
 Verdicts: QUARANTINE (exit 100: the batch is in no data set, somebody has to look), SKIP (cleaned for later trainings,
 no training now), TRAIN. Verdict and reasons are tags of the pipeline run's MLflow run too, which is made here.
 
-Commit boundaries: told, frozen, completion
+Commit boundaries: told, frozen, completion.
 """
 
 from __future__ import annotations
