@@ -29,6 +29,8 @@ _BLANKS: Final = b" \t\r\n"
 _STRING: Final = rb'"(?:[^"\\]++|\\.)*+"?'
 _UP_TO_ROWS: Final = re.compile(rb'(?:[^"\[]++|' + _STRING + rb")*+\[", re.DOTALL)
 _NOT_FINITE: Final = re.compile(_STRING + rb"|(NaN|Infinity)", re.DOTALL)
+# Keys are decoded, values are not: only a key that is no UTF-8 is noticed here.
+_MALFORMED: Final = (msgspec.DecodeError, UnicodeDecodeError)
 _ESCAPED: Final = re.compile(rb"\\.", re.DOTALL)
 
 
@@ -89,8 +91,9 @@ class BatchText:
         if not start.lstrip(_BLANKS).startswith(b"{"):
             raise NotABatch(Reason.NOT_JSON, f"begins with {start.lstrip(_BLANKS)[:1]!r}")
         if found is None:
-            # An object, but no rows in it: what is wrong with it as a whole is the reason.
-            _read_envelope(start)
+            if len(start) < _ENVELOPE:
+                # An object, but no rows in it: what is wrong with it as a whole is the reason.
+                _read_envelope(start)
             raise NotABatch(Reason.OTHER_SHAPE, "no list of rows")
         self._head = found[0]
         self._held = start[found.end() :]
@@ -139,18 +142,28 @@ class BatchText:
             elif len(self._held) > _LONGEST_ROW + self._window:
                 raise NotABatch(Reason.ROW_TOO_LONG, f"row {self.rows:,}")
         end = next((found.start(1) for found in encoding.ending.finditer(self._held) if found[1]), None)
-        yield self._held[:end]
         if end is None:
-            raise NotABatch(Reason.TRUNCATED, f"after row {self.rows:,}")
+            raise self._unended(encoding)
+        yield self._held[:end]
         self._held = self._held[end:]
+
+    def _unended(self, encoding: _Rows) -> NotABatch:
+        """Return why no end of the rows is found: the text stops, or its last row is of another kind."""
+        try:
+            encoding.decoder.decode(b"[%b]" % self._held[: self._held.rfind(b"]")])
+        except msgspec.ValidationError as fault:
+            return _other_schema(str(fault), self.rows)
+        except _MALFORMED:
+            return NotABatch(Reason.TRUNCATED, f"after row {self.rows:,}")
+        return NotABatch(Reason.TRUNCATED, f"after row {self.rows:,}")
 
     def _decoded(self, piece: bytes, encoding: _Rows) -> list[Row]:
         try:
             return encoding.decoder.decode(b"[%b]" % piece)
         except msgspec.ValidationError as fault:
             raise _other_schema(str(fault), self.rows) from None
-        except msgspec.DecodeError as fault:
-            raise _malformed(piece, f"{fault}, after row {self.rows:,}") from None
+        except _MALFORMED as fault:
+            raise _malformed(piece, fault, f", after row {self.rows:,}") from None
 
     def _read_end(self) -> None:
         envelope = _read_envelope(self._head + self._held)
@@ -185,7 +198,7 @@ def _early_number(head: bytes) -> int | None:
     try:
         text = msgspec.json.decode(head + b"]}", type=_Head).batch_number
         return msgspec.json.decode(text, type=int) if bytes(text) else None
-    except msgspec.DecodeError:
+    except _MALFORMED:
         return None
 
 
@@ -194,8 +207,8 @@ def _read_envelope(text: bytes) -> _Envelope:
         envelope = msgspec.json.decode(text, type=_Envelope)
     except msgspec.ValidationError as fault:
         raise _other_schema(str(fault), None) from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as fault:
-        raise _malformed(text, str(fault)) from None
+    except _MALFORMED as fault:
+        raise _malformed(text, fault, "") from None
     # msgspec takes the last of two equal keys, and the rows that were read may have been the first's.
     names = [name for name, _ in json.loads(text, object_pairs_hook=list)]
     if len(set(names)) < len(names):
@@ -216,9 +229,11 @@ def _other_schema(fault: str, rows: int | None) -> NotABatch:
     return NotABatch(Reason.OTHER_SHAPE, detail)
 
 
-def _malformed(text: bytes, fault: str) -> NotABatch:
+def _malformed(text: bytes, fault: Exception, where: str) -> NotABatch:
+    if isinstance(fault, UnicodeDecodeError):
+        return NotABatch(Reason.NOT_TEXT, f"bytes that are not UTF-8{where}")
     if any(found[1] for found in _NOT_FINITE.finditer(text)):
-        return NotABatch(Reason.NOT_FINITE, "NaN or Infinity, which JSON does not have")
-    if "hex escape" in fault:
-        return NotABatch(Reason.NOT_TEXT, "half a character in an escape")
-    return NotABatch(Reason.TRUNCATED if "truncated" in fault else Reason.NOT_JSON, fault)
+        return NotABatch(Reason.NOT_FINITE, f"NaN or Infinity, which JSON does not have{where}")
+    if "hex escape" in str(fault):
+        return NotABatch(Reason.NOT_TEXT, f"half a character in an escape{where}")
+    return NotABatch(Reason.TRUNCATED if "truncated" in str(fault) else Reason.NOT_JSON, f"{fault}{where}")

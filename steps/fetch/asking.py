@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import Final
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from steps.common.logs import committed, log
 from steps.common.step import Refused
@@ -20,13 +20,14 @@ from steps.common.store import raw
 from steps.common.store.connection import Unreachable
 from steps.common.store.raw import Batch, Event
 from steps.fetch.answer import BatchText
-from steps.fetch.fetch import Arrival, Remedy, arrival, missing_before, most_rows, remedy
+from steps.fetch.fetch import Remedy, missing_before, most_rows, remedy
 from steps.fetch.reason import NotABatch, Reason
 from steps.fetch.source_client import NoAnswer, QuestionRefused, Source, SourceEnded, Spool
 
 # Once on the way to a new batch, and once more after the counter was set back.
 _MOST_TIMES_KNOWN: Final = 2
 _AFTER_A_LOSS: Final = "AFTER_A_LOSS"
+_LOST_AT_THE_END: Final = "an answer was lost just before the end of the source"
 
 
 class AnswerRefused(Refused):
@@ -88,14 +89,15 @@ class Asking:
         try:
             text = self._text(spool)
             number = text.early_number
-            if number is None or arrival(number, self._stored, self._given_up) is not Arrival.NEW:
+            if number is None or number in self._stored or self._missing(number):
                 for _ in text.lines():
                     pass
                 number = text.number
                 if number in self._stored:
                     self._pass_over(request, number, text, spool)
                     return None
-                if self._ahead(request, number):
+                if (todo := self._ahead(request, number)) is not None:
+                    self._mend(*todo)
                     return None
                 text = self._text(spool)
             return self._store(request, number, text, spool)
@@ -118,11 +120,14 @@ class Asking:
                 spool.requested_at, spool.received_at,
             )  # fmt: skip
             raw.append_batch(connection, batch)
-            raw.append_attempt(
-                connection, self._source_id, self._run_id, Event.STORED, request_id=request, batch_number=number,
-                body_sha=spool.sha,
-            )  # fmt: skip
+            self._append(connection, Event.STORED, request, number=number, sha=spool.sha)
+            # In one transaction with the batch: whoever died in between would have lost this one too.
+            for lost in (missing := self._missing(number)):
+                self._append_loss(connection, request, lost, f"batch {lost} is lost: the source has come to {number}")
         committed("batch_stored")
+        log().info("stored", request=request, batch=number, rows=batch.rows, bytes=batch.bytes, seconds=batch.seconds)
+        if missing:
+            self._alarmed()
         return batch
 
     def _pass_over(self, request: int, number: int, text: BatchText, spool: Spool) -> None:
@@ -133,20 +138,17 @@ class Asking:
         if self._times_known[number] > _MOST_TIMES_KNOWN:
             raise CounterUnsteady(f"batch {number} came {self._times_known[number]} times in one run")
 
-    def _ahead(self, request: int, number: int) -> bool:
-        """Deal with a batch before which others may be missing; return whether it has to be set aside."""
-        missing = missing_before(number, self._stored, self._given_up)
-        if not missing:
-            return False
+    def _ahead(self, request: int, number: int) -> tuple[Remedy, str] | None:
+        """Return what is to be done, and why, about batches missing before this one; None where it can be stored."""
+        missing = self._missing(number)
+        if not missing or (todo := self._remedy(request)) is Remedy.GIVE_UP:
+            return None
         names = ", ".join(map(str, missing))
-        todo = self._remedy(request)
-        if todo is Remedy.GIVE_UP:
-            for lost in missing:
-                self._give_up(request, lost, f"batch {lost} is lost: the source has come to batch {number}")
-            return False
         self._note(Event.GAP, request, boundary="gap_found", number=number, reason=Reason.GAP, detail=names)
-        self._mend(todo, f"batch {number} came, but not {names}")
-        return True
+        return todo, f"batch {number} came, but not {names}"
+
+    def _missing(self, number: int) -> list[int]:
+        return missing_before(number, self._stored, self._given_up)
 
     def _end(self, request: int, how: str) -> None:
         """Raise SourceEnded if this really is the end; return where the counter was set back instead."""
@@ -156,9 +158,12 @@ class Asking:
         todo = self._remedy(request)
         self._note(Event.END, request, boundary="source_ended", reason=_AFTER_A_LOSS, detail=how)
         if todo is Remedy.GIVE_UP:
-            self._give_up(request, None, "an answer was lost just before the end of the source: its last batch, maybe")
+            with self._engine.begin() as connection:
+                self._append_loss(connection, request, None, f"{_LOST_AT_THE_END}: its last batch, maybe")
+            committed("batch_given_up")
+            self._alarmed()
             raise SourceEnded(how)
-        self._mend(todo, "an answer was lost just before the end of the source")
+        self._mend(todo, _LOST_AT_THE_END)
 
     def _remedy(self, request: int) -> Remedy:
         return remedy(allow_restart=self._allow_restart, restarted=self._restarted, missed=bool(self._missed(request)))
@@ -184,19 +189,9 @@ class Asking:
         self._restarted = True
         self._note(Event.RESTARTED, None, boundary="restarted", detail=why)
 
-    def _give_up(self, request: int, number: int | None, message: str) -> None:
-        how = (
-            "the counter must not be set back"
-            if not self._allow_restart
-            else "setting the counter back did not bring it"
-        )
-        self._note(
-            Event.GIVEN_UP, request, boundary="batch_given_up", number=number, reason="BATCH_LOST",
-            detail=f"{message}; {how}",
-        )  # fmt: skip
-        if number is not None:
-            self._given_up.add(number)
-        self._alarmed()
+    def _append_loss(self, connection: Connection, request: int, number: int | None, what: str) -> None:
+        why = "setting the counter back did not bring it" if self._allow_restart else "the counter must not be set back"
+        self._append(connection, Event.GIVEN_UP, request, number=number, reason="BATCH_LOST", detail=f"{what}; {why}")
 
     def _not_taken(self, request: int, fault: NoAnswer | QuestionRefused | Unreachable) -> Exception:
         """Write down a request that brought no batch, and return what that means for the run."""
@@ -231,13 +226,30 @@ class Asking:
         sha: str | None = None,
         head: bytes | None = None,
     ) -> int:
+        """Commit what happened to a request, or that one is about to be sent; return the row's id."""
         with self._engine.begin() as connection:
-            attempt = raw.append_attempt(
-                connection, self._source_id, self._run_id, event, request_id=request, batch_number=number,
-                reason=reason, detail=detail, body_sha=sha, body_head=head,
-            )  # fmt: skip
+            attempt = self._append(
+                connection, event, request, number=number, reason=reason, detail=detail, sha=sha, head=head
+            )
         committed(boundary)
         keys = {"batch": number, "reason": reason, "detail": detail}
         told = {key: value for key, value in keys.items() if value is not None}
         log().info(event.lower(), request=request or attempt, **told)
         return attempt
+
+    def _append(
+        self,
+        connection: Connection,
+        event: Event,
+        request: int | None,
+        *,
+        number: int | None = None,
+        reason: str | None = None,
+        detail: str | None = None,
+        sha: str | None = None,
+        head: bytes | None = None,
+    ) -> int:
+        return raw.append_attempt(
+            connection, self._source_id, self._run_id, event, request_id=request, batch_number=number,
+            reason=reason, detail=detail, body_sha=sha, body_head=head,
+        )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What fetch decides, from plain values: which stored batch to take up, what an answer is, what to do about a loss."""
+"""What fetch decides, from plain values: which stored batch to take up, which are missing, what to do about that."""
 
 from __future__ import annotations
 
@@ -55,27 +55,12 @@ def last_finished(stored: Collection[int], attempts: Sequence[tuple[Claim, str |
     return usable[-1] if usable else None
 
 
-class Arrival(Enum):
-    """What an answer is, by its number."""
-
-    NEW = auto()
-    KNOWN = auto()
-    AHEAD = auto()  # one before it is missing
-
-
 def missing_before(number: int, stored: Collection[int], given_up: Collection[int]) -> list[int]:
     """Return the numbers below this one that RAW does not hold and nobody has given up.
 
     The source counts from 0 after each restart, so all of them exist, also before the first one that we saw.
     """
     return [before for before in range(number) if before not in stored and before not in given_up]
-
-
-def arrival(number: int, stored: Collection[int], given_up: Collection[int]) -> Arrival:
-    """Return what an answer with this number is."""
-    if number in stored:
-        return Arrival.KNOWN
-    return Arrival.AHEAD if missing_before(number, stored, given_up) else Arrival.NEW
 
 
 class Remedy(Enum):

@@ -116,10 +116,11 @@ class Source:
         spool = Spool(HEAD_BYTES)
         try:
             status = asyncio.run(self._bounded("/restart_data_generation", spool))
-            if status != HTTPStatus.OK:
-                raise QuestionRefused(f"HTTP {status} to a restart of the counter: {_words(status, spool)}")
+            _judge(status, spool)
             if _decoded(spool) not in ({"ok": True}, ["ok"]):
                 raise NoAnswer(Reason.OTHER_SHAPE, "the restart of the counter is not confirmed", spool)
+        except SourceEnded as fault:
+            raise QuestionRefused(str(fault)) from None
         finally:
             spool.close()
 

@@ -1,0 +1,89 @@
+"""What fetch decides, on plain values."""
+
+from itertools import count
+
+import pytest
+
+from steps.common.store.ledger import Claim
+from steps.fetch.fetch import (
+    SMALL_ANSWER,
+    Remedy,
+    Unfinished,
+    last_finished,
+    missing_before,
+    most_rows,
+    remedy,
+    unfinished,
+)
+
+type Attempts = list[tuple[Claim, str | None]]
+
+
+def attempts(*ended: tuple[int, str | None]) -> Attempts:
+    """Return attempts in this order, each a batch and its outcome."""
+    numbers = count(1)
+    return [
+        (Claim(n := next(numbers), "s", batch, n, f"r{n}", "sha", force_train=False), outcome)
+        for batch, outcome in ended
+    ]
+
+
+@pytest.mark.parametrize(
+    ("ended", "expected"),
+    [
+        ([], [(0, 0), (1, 0)]),
+        ([(0, "HOLD")], [(1, 0)]),
+        ([(0, "HOLD"), (1, None)], [(1, 1)]),
+        ([(0, None), (0, None), (1, "SKIP")], [(0, 2)]),
+        ([(0, None), (0, None), (0, None), (1, "QUARANTINE")], [(0, 3)]),
+        # A retraining that was asked for and did not end; the attempts before the outcome do not count.
+        ([(0, None), (0, None), (0, "PROMOTE"), (1, "ABANDONED"), (0, None)], [(0, 1)]),
+        # Batches that RAW does not hold are not to be taken up.
+        ([(0, "HOLD"), (1, "HOLD"), (7, None)], []),
+    ],
+)
+def test_unfinished_batches_by_number_with_their_attempts_since_the_last_outcome(
+    ended: list[tuple[int, str | None]], expected: list[tuple[int, int]]
+) -> None:
+    assert [(batch.batch_number, batch.attempts) for batch in unfinished({1, 0}, attempts(*ended))] == expected
+
+
+def test_the_newest_attempt_is_the_one_to_abandon() -> None:
+    (batch,) = unfinished({4}, tried := attempts((4, None), (4, None), (4, None)))
+    assert batch == Unfinished(4, 3, tried[-1][0])
+    assert batch.exhausted
+    assert not unfinished({4}, tried[:2])[0].exhausted
+
+
+def test_only_a_batch_with_usable_listings_is_trained_on_again() -> None:
+    history = attempts((0, "PROMOTE"), (1, "HOLD"), (2, "QUARANTINE"), (1, None), (3, "ABANDONED"), (9, "SKIP"))
+    assert last_finished({0, 1, 2, 3}, history) == 1
+    assert last_finished({2, 3}, history) is None
+
+
+def test_every_number_below_one_is_missing_unless_stored_or_given_up() -> None:
+    assert missing_before(5, {0, 3}, {1}) == [2, 4]
+    assert missing_before(0, (), ()) == []
+
+
+@pytest.mark.parametrize(
+    ("allow_restart", "restarted", "missed", "expected"),
+    [
+        (False, False, True, Remedy.GIVE_UP),
+        (False, False, False, Remedy.GIVE_UP),
+        (True, False, True, Remedy.RESTART),
+        (True, False, False, Remedy.RESTART),
+        (True, True, True, Remedy.NEXT_RUN),
+        (True, True, False, Remedy.GIVE_UP),
+    ],
+)
+def test_a_missing_batch_is_replayed_once_a_run(
+    allow_restart: bool, restarted: bool, missed: bool, expected: Remedy
+) -> None:
+    assert remedy(allow_restart=allow_restart, restarted=restarted, missed=missed) is expected
+
+
+def test_an_answer_may_grow_by_a_factor_but_small_ones_are_never_too_long() -> None:
+    assert most_rows({}, 10) == float("inf")
+    assert most_rows({0: 4_055, 1: 230_366}, 10) == 2_303_660
+    assert most_rows({0: 5}, 10) == SMALL_ANSWER
