@@ -85,16 +85,28 @@ class Run:
 
     def _one_more(self, client: AirflowClient) -> bool:
         """Run the DAG once; return whether it makes sense to run it again."""
-        ended = self._history().finished
+        before = self._history()
         run = self._trigger(client)
         tasks = self._follow(client, run)
+        ended = self._tell_abandoned(before)
         if self._batch(run) is None and tasks["fetch"].state == "skipped":
             self._progress.say("the source is at its end")
             return False
-        self._without_end = 0 if self._history().finished > ended else self._without_end + 1
+        self._without_end = 0 if ended > before.finished else self._without_end + 1
         if self._without_end == _RUNS_WITHOUT_END:
             self._unexpected.append(f"{_RUNS_WITHOUT_END} runs one after the other brought no batch to its end")
         return self._without_end < _RUNS_WITHOUT_END
+
+    def _tell_abandoned(self, before: History) -> int:
+        """Name the batches that were given up since, and return how many batches have ended by now."""
+        known = {batch.claim.batch_number for batch in before.batches if batch.outcome == ABANDONED}
+        after = self._history()
+        for batch in after.batches:
+            if batch.outcome == ABANDONED and batch.claim.batch_number not in known:
+                number, attempts = batch.claim.batch_number, batch.claim.attempt
+                self._unexpected.append(f"batch {number} is ABANDONED after {attempts} attempts")
+                self._progress.say(self._unexpected[-1])
+        return after.finished
 
     def _trigger(self, client: AirflowClient) -> str:
         try:
