@@ -48,7 +48,7 @@ def spoil_test_part(deployment: Deployment) -> int:
         rows = connection.execute(text("SELECT * FROM listings WHERE bucket < 20")).mappings().all()
         connection.execute(text("DELETE FROM listings WHERE bucket < 20"))
         for row in rows:
-            names = ", ".join(row)
+            names = ", ".join(map(str, row))
             values = ", ".join(f":{name}" for name in row)
             connection.execute(
                 text(f"INSERT INTO listings ({names}) VALUES ({values})"),  # noqa: S608
