@@ -1,61 +1,26 @@
-"""StepPod: how every step of the pipeline runs on Kubernetes. The one operator of this project.
-
-Settings, read where Airflow parses the DAG (they are Airflow's, no pod sees them):
-APPRAISER_IMAGES              file with the image of each step (default: images.yaml beside this file)
-APPRAISER_IMAGES_ALLOW_TAGS   "true" where an image may be named by a tag, on one machine
-APPRAISER_NAMESPACE           namespace of the pods (default: appraiser)
-APPRAISER_SERVICE_ACCOUNT     service account of the pods (default: appraiser-step)
-APPRAISER_KUBECONFIG          kubeconfig to reach the cluster with (default: Airflow runs inside it)
-"""
+"""StepPod: how every step of the pipeline runs on Kubernetes. The one operator of this project."""
 
 from __future__ import annotations
 
-import os
-import re
 import time
 from collections.abc import Sequence
 from datetime import timedelta
 from http import HTTPStatus
-from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-import yaml
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
-from airflow.providers.cncf.kubernetes.secret import Secret
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferred
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException, TaskDeferred
 from kubernetes.client import models as k8s
 from kubernetes.client.exceptions import ApiException
+
+from dags.step_spec import Size, pod_of
 
 NOTHING_TO_DO: Final = 99
 FINAL_EXIT_CODES: Final = {75: "a later attempt has taken over", 100: "it failed for good"}
 
-# What a step may reach, and so the only secrets its pod is given.
-DATABASES: Final = {
-    "fetch": ("raw", "ledger"),
-    "validate": ("raw", "clean", "ledger"),
-    "clean": ("raw", "clean", "ledger"),
-    "tune": ("clean", "ledger", "optuna"),
-    "train": ("clean", "ledger", "optuna"),
-    "evaluate": ("clean", "ledger"),
-    "promote": ("ledger",),
-}
-
-# (requested CPUs, CPU limit, memory, space in /tmp). Memory is limited to what is requested: a pod that is promised
-# less than it may use is the first to be killed when the node runs short, in the middle of a fit.
-Size = Literal["small", "medium", "large"]
-SIZES: Final[dict[Size, tuple[str, str, str, str]]] = {
-    "small": ("250m", "1", "512Mi", "256Mi"),
-    "medium": ("500m", "1", "2Gi", "1Gi"),
-    "large": ("1", "2", "4Gi", "2Gi"),
-}
-
 # A pod may wait this long for a node, and again as long for its image, before its own clock starts.
 STARTUP: Final = timedelta(minutes=2)
 WATCH_SECONDS: Final = 0.5
-
-
-class StepRefused(ValueError):
-    """The DAG names a step or an image that must not run; Airflow shows the sentence as the DAG's import error."""
 
 
 class StepStopped(AirflowException):  # type: ignore[misc]  # as StepPod below
@@ -65,100 +30,47 @@ class StepStopped(AirflowException):  # type: ignore[misc]  # as StepPod below
 class StepPod(KubernetesPodOperator):  # type: ignore[misc]  # mypy does not follow imports into Airflow: a base of type Any
     """Runs `python -m steps.<step> --run-id <run id> *options` in a pod; its signature is the policy for every step.
 
-    `minutes` bounds the step's own running time; the pod ends itself by then and the task a little later.
-    Raises StepRefused, while the DAG is parsed, for an unknown step or an image that is not named by its digest.
+    `minutes` bounds the step's own running time: the pod ends itself by then, the task a little later. `patience` is in
+    seconds. Raises StepRefused, while the DAG is parsed, for an unknown step or an image not named by its digest.
     """
 
     pod: Any
 
     def __init__(
-        self,
-        *,
-        step: str,
-        options: Sequence[str] = (),
-        size: Size = "small",
-        minutes: int = 30,
-        # The ledger carries what travels between steps: an XCom sidecar would be a second container in every pod.
+        self, *, step: str, options: Sequence[str] = (), size: Size = "small", minutes: int = 30,
+        # An XCom sidecar would be a second container in every pod: what travels between steps is in the ledger.
         do_xcom_push: bool = False,
         skip_on_exit_code: int = NOTHING_TO_DO,
-        # At least 2: an attempt that finds its connection to the cluster or its own process lost spends one.
+        # At least 2: an attempt that loses its own process, or its way to the cluster, spends one.
         retries: int = 3,
         retry_delay: timedelta = timedelta(seconds=10),
-        # The provider's 5 s costs a pod that starts in one second four.
+        # A pod that starts in one second costs five by default.
         startup_check_interval_seconds: int = 1,
-        # Reattach to a pod that still runs when its task's process has died, instead of starting a second one.
-        # It is the provider's default, and the one we could least do without.
+        # When a task's process dies its pod goes on, and the next attempt finds it instead of starting a second one.
         durable: bool = True,
-        # Pods are kept once they have ended, so that `kubectl logs` answers. The provider's keep_pod would also keep
-        # one that still runs or waits when the task gives up, and the next attempt would start beside it.
+        # Pods are kept when they have ended, so that `kubectl logs` answers. keep_pod would also keep one that still
+        # runs or waits when its task gives up, and the next attempt would start another beside it.
         on_finish_action: str = "delete_active_pod",
-        # The pod's whole specification in the log, twice, buries the step's last lines.
+        # The whole specification of the pod, twice, buries the step's last words.
         log_pod_spec_on_failure: bool = False,
-        log_events_on_failure: bool = True,
-        # Every poll reads all events of the namespace; those of a pod that failed are logged anyway.
+        # Every look reads all events of the namespace; those of a pod that did not start are logged anyway.
         log_events_on_startup: bool = False,
         deferrable: bool = False,
-        # A deferrable step gives its place away only when it has run for so many seconds. To hand over and come back
-        # costs three; and a task that comes back before the scheduler has noticed that it went is taken for killed.
+        # To hand a pod to the triggerer and take it back costs three seconds; and Airflow takes a task that is back
+        # before the scheduler has noticed that it went for one that was killed. So only what runs long is handed over.
         patience: float = 15,
-        **kwargs: Any,
-    ) -> None:
-        if step not in DATABASES:
-            raise StepRefused(f"there is no step {step!r}; the steps are {', '.join(DATABASES)}")
-        config_file = os.environ.get("APPRAISER_KUBECONFIG")
-        cpu, cpu_limit, memory, space = SIZES[size]
+        # By default nothing of a deferred step's log is seen before its end.
+        logging_interval: int = 30,
+        **others: Any,
+    ) -> None:  # fmt: skip
         super().__init__(
-            task_id=step,
-            name=f"appraiser-{step}",
-            image=image_of(step),
-            cmds=["python", "-m", f"steps.{step}"],
-            arguments=["--run-id", "{{ run_id }}", *options],
-            namespace=os.environ.get("APPRAISER_NAMESPACE", "appraiser"),
-            config_file=config_file,
-            in_cluster=config_file is None,
-            labels={"app": "appraiser", "step": step},
-            configmaps=["appraiser"],
-            secrets=[
-                Secret("env", f"APPRAISER_{database.upper()}_URL", "appraiser-databases", f"{database}-url")
-                for database in DATABASES[step]
-            ],
-            service_account_name=os.environ.get("APPRAISER_SERVICE_ACCOUNT", "appraiser-step"),
-            automount_service_account_token=False,
-            security_context=k8s.V1PodSecurityContext(
-                run_as_non_root=True, seccomp_profile=k8s.V1SeccompProfile(type="RuntimeDefault")
-            ),
-            container_security_context=k8s.V1SecurityContext(
-                allow_privilege_escalation=False,
-                read_only_root_filesystem=True,
-                capabilities=k8s.V1Capabilities(drop=["ALL"]),
-            ),
-            container_resources=k8s.V1ResourceRequirements(
-                requests={"cpu": cpu, "memory": memory, "ephemeral-storage": space},
-                limits={"cpu": cpu_limit, "memory": memory, "ephemeral-storage": space},
-            ),
-            volumes=[k8s.V1Volume(name="tmp", empty_dir=k8s.V1EmptyDirVolumeSource(size_limit=space))],
-            volume_mounts=[k8s.V1VolumeMount(name="tmp", mount_path="/tmp")],  # noqa: S108 - the pod's own
-            active_deadline_seconds=minutes * 60,
-            startup_timeout_seconds=int(STARTUP.total_seconds()),
-            # Later than the pod can end by itself: a task that gives up first would leave the pod to be deleted, and
-            # its log with it.
-            execution_timeout=timedelta(minutes=minutes) + 3 * STARTUP,
-            do_xcom_push=do_xcom_push,
-            skip_on_exit_code=skip_on_exit_code,
-            retries=retries,
-            retry_delay=retry_delay,
-            startup_check_interval_seconds=startup_check_interval_seconds,
-            durable=durable,
-            on_finish_action=on_finish_action,
-            log_pod_spec_on_failure=log_pod_spec_on_failure,
-            log_events_on_failure=log_events_on_failure,
-            log_events_on_startup=log_events_on_startup,
-            container_name_log_prefix_enabled=False,
-            deferrable=deferrable,
-            # Seconds; left out, the page shows nothing of a deferred step's log before its end.
-            logging_interval=30,
-            **kwargs,
-        )
+            task_id=step, arguments=["--run-id", "{{ run_id }}", *options], container_name_log_prefix_enabled=False,
+            do_xcom_push=do_xcom_push, skip_on_exit_code=skip_on_exit_code, retries=retries, retry_delay=retry_delay,
+            startup_check_interval_seconds=startup_check_interval_seconds, durable=durable, deferrable=deferrable,
+            on_finish_action=on_finish_action, log_pod_spec_on_failure=log_pod_spec_on_failure,
+            log_events_on_failure=True, log_events_on_startup=log_events_on_startup,
+            logging_interval=logging_interval, **_clocks(timedelta(minutes=minutes)), **pod_of(step, size), **others,
+        )  # fmt: skip
         self.patience = patience
 
     def execute(self, context: Any) -> None:
@@ -223,21 +135,25 @@ class StepPod(KubernetesPodOperator):  # type: ignore[misc]  # mypy does not fol
             self.log.error("cannot label pod %s: the service account of Airflow must `patch pods`", pod.metadata.name)  # noqa: TRY400
             raise
 
-    def cleanup(self, pod: k8s.V1Pod, remote_pod: k8s.V1Pod, *args: Any, **kwargs: Any) -> None:
+    def cleanup(self, pod: k8s.V1Pod, remote_pod: k8s.V1Pod | None, *args: Any, **kwargs: Any) -> None:
         """Turn the pod's exit code into the task's end.
 
         Raises AirflowSkipException for 99, AirflowFailException for 75 and 100, AirflowException for any other but 0.
         """
+        code = exit_code_of(remote_pod)
+        if code is not None:
+            # A program that ran has said itself why it ended. The provider would write an error line behind its last
+            # words, also where they say that there is nothing to do.
+            self.log_events_on_failure = False
         try:
             super().cleanup(pod, remote_pod, *args, **kwargs)
-        except AirflowException as error:
-            code = exit_code_of(remote_pod)
-            if code in FINAL_EXIT_CODES:
-                raise AirflowFailException(
-                    f"step {self.task_id} ended with exit code {code}, {FINAL_EXIT_CODES[code]}: no retry; "
-                    "the last lines of its log say why"
-                ) from error
+        except AirflowSkipException:
             raise
+        except AirflowException as error:
+            ended = f"step {self.task_id} ended with exit code {code} ({reason_of(remote_pod)})"
+            if code in FINAL_EXIT_CODES:
+                raise AirflowFailException(f"{ended}, {FINAL_EXIT_CODES[code]}: no retry; its log says why") from error
+            raise AirflowException(f"{ended}; its log says why") from error
 
     def _raise_if_stopped(self, cause: BaseException | None = None) -> None:
         # on_kill deletes the pod and has cleanup look away, and the provider then returns as after a success.
@@ -245,29 +161,33 @@ class StepPod(KubernetesPodOperator):  # type: ignore[misc]  # mypy does not fol
             raise StepStopped(f"the task of step {self.task_id} was told to stop; its pod is deleted") from cause
 
 
+def _clocks(longest: timedelta) -> dict[str, Any]:
+    return {
+        "active_deadline_seconds": int(longest.total_seconds()),
+        "startup_timeout_seconds": int(STARTUP.total_seconds()),
+        # Later than the pod can end by itself: a task that gives up first deletes the pod, and its log with it.
+        "execution_timeout": longest + 3 * STARTUP,
+    }
+
+
 def has_ended(pod: k8s.V1Pod) -> bool:
     """Tell whether a pod is in one of the phases it does not leave."""
     return bool(pod.status) and pod.status.phase in ("Succeeded", "Failed")
 
 
-def exit_code_of(pod: k8s.V1Pod) -> int | None:
+def exit_code_of(pod: k8s.V1Pod | None) -> int | None:
     """Return the exit code of a pod's one container, None while it runs or when it never did."""
-    statuses = (pod.status and pod.status.container_statuses) or []
-    ended = statuses[0].state.terminated if statuses and statuses[0].state else None
+    ended = end_of(pod)
     return ended.exit_code if ended else None
 
 
-def image_of(step: str) -> str:
-    """Return the image of a step; raise StepRefused where the file has none, or one without a digest."""
-    path = Path(os.environ.get("APPRAISER_IMAGES") or Path(__file__).with_name("images.yaml"))
-    images = yaml.safe_load(path.read_text()) if path.is_file() else None
-    if not isinstance(images, dict) or not isinstance(images.get(step), str):
-        raise StepRefused(f"{path} (APPRAISER_IMAGES) names no image for step {step}")
-    image: str = images[step]
-    tags_allowed = os.environ.get("APPRAISER_IMAGES_ALLOW_TAGS", "false").lower() == "true"
-    if not tags_allowed and not re.fullmatch(r"\S+@sha256:[0-9a-f]{64}", image):
-        raise StepRefused(
-            f"{path} names the image of step {step} as {image!r}, without a digest (name@sha256:…); "
-            "only one machine may use tags, with APPRAISER_IMAGES_ALLOW_TAGS=true"
-        )
-    return image
+def reason_of(pod: k8s.V1Pod) -> str:
+    """Return in a word why a pod ended: OOMKilled, DeadlineExceeded, Error, …; its phase where it has not."""
+    ended = end_of(pod)
+    return str(pod.status.reason or (ended and ended.reason) or pod.status.phase)
+
+
+def end_of(pod: k8s.V1Pod | None) -> k8s.V1ContainerStateTerminated | None:
+    """Return how a pod's one container ended, None while it runs or when it never did."""
+    statuses = (pod and pod.status and pod.status.container_statuses) or []
+    return statuses[0].state.terminated if statuses and statuses[0].state else None

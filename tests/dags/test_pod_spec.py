@@ -1,0 +1,110 @@
+"""The pod of each step as the cluster is asked for it, field by field."""
+
+from typing import Any
+
+import pytest
+
+from tests.dags.conftest import RUN_ID, Render
+
+OPTIONS = {"fetch": ["--force-train", "false"], "tune": ["--trials", "20"]}
+SIZES = {
+    "small": {"cpu": ("250m", "1"), "memory": ("512Mi", "512Mi"), "ephemeral-storage": ("256Mi", "256Mi")},
+    "medium": {"cpu": ("500m", "1"), "memory": ("2Gi", "2Gi"), "ephemeral-storage": ("1Gi", "1Gi")},
+    "large": {"cpu": ("1", "2"), "memory": ("4Gi", "4Gi"), "ephemeral-storage": ("2Gi", "2Gi")},
+}
+# step: its size, its deadline in minutes, the databases it may reach
+STEPS = {
+    "fetch": ("small", 30, ["raw", "ledger"]),
+    "validate": ("medium", 30, ["raw", "clean", "ledger"]),
+    "clean": ("medium", 30, ["raw", "clean", "ledger"]),
+    "tune": ("large", 120, ["clean", "ledger", "optuna"]),
+    "train": ("large", 60, ["clean", "ledger", "optuna"]),
+    "evaluate": ("large", 60, ["clean", "ledger"]),
+    "promote": ("small", 10, ["ledger"]),
+}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_container_is_exactly_this(step: str, render: Render) -> None:
+    size, _, databases = STEPS[step]
+    [container] = render(step)["spec"]["containers"]
+    assert stated(container) == {
+        "name": "base",
+        "image": f"localhost/appraiser-{step}:dev",
+        "command": ["python", "-m", f"steps.{step}"],
+        "args": ["--run-id", RUN_ID, *OPTIONS.get(step, [])],
+        "env": [
+            {
+                "name": f"APPRAISER_{database.upper()}_URL",
+                "valueFrom": {"secretKeyRef": {"name": "appraiser-databases", "key": f"{database}-url"}},
+            }
+            for database in databases
+        ],
+        "envFrom": [{"configMapRef": {"name": "appraiser"}}],
+        "resources": {
+            "requests": {name: request for name, (request, _) in SIZES[size].items()},
+            "limits": {name: limit for name, (_, limit) in SIZES[size].items()},
+        },
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "terminationMessagePolicy": "File",
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108  the pod's own
+    }
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_pod_around_the_container_is_exactly_this(step: str, render: Render) -> None:
+    size, minutes, _ = STEPS[step]
+    spec = render(step)["spec"]
+    del spec["containers"]
+    assert stated(spec) == {
+        "activeDeadlineSeconds": minutes * 60,
+        "automountServiceAccountToken": False,
+        "hostNetwork": False,
+        "restartPolicy": "Never",
+        "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+        "serviceAccountName": "appraiser-step",
+        "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": SIZES[size]["ephemeral-storage"][1]}}],
+    }
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_labels_lead_kubectl_to_the_step_and_to_the_run(step: str, render: Render) -> None:
+    metadata = render(step)["metadata"]
+    labels = metadata["labels"]
+    assert (labels["app"], labels["step"]) == ("appraiser", step)
+    assert (labels["dag_id"], labels["task_id"], labels["try_number"]) == ("training", step, "1")
+    assert labels["run_id"].startswith("manual__2026-03-01T120000")
+    assert metadata["namespace"] == "appraiser"
+    assert metadata["name"].startswith(f"appraiser-{step}-")
+
+
+def test_each_pod_of_a_step_has_a_name_of_its_own(render: Render) -> None:
+    assert render("fetch")["metadata"]["name"] != render("fetch")["metadata"]["name"]
+
+
+@pytest.mark.parametrize(("forced", "argument"), [(True, "true"), (False, "false")])
+def test_force_train_is_an_argument_of_fetch(forced: bool, argument: str, render: Render) -> None:
+    assert arguments(render("fetch", force_train=forced)) == ["--run-id", RUN_ID, "--force-train", argument]
+
+
+def test_trials_are_an_argument_of_tune(render: Render) -> None:
+    assert arguments(render("tune", trials=7)) == ["--run-id", RUN_ID, "--trials", "7"]
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_no_argument_is_empty_and_none_is_left_unrendered(step: str, render: Render) -> None:
+    assert all(argument and "{" not in argument for argument in arguments(render(step)))
+
+
+def stated(fields: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what the operator names and leaves empty."""
+    return {key: value for key, value in fields.items() if value not in ({}, [], None)}
+
+
+def arguments(pod: Any) -> list[str]:
+    found: list[str] = pod["spec"]["containers"][0]["args"]
+    return found
