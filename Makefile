@@ -37,7 +37,7 @@ run: install  ## start everything, take every batch through: SOURCE= SCALE= BATC
 	@exec .envs/local/bin/python -m local.stack --end-with-parent
 
 test: install .envs/dev/.installed  ## all tests
-	.envs/dev/bin/python -m pytest -m "not faults"
+	.envs/dev/bin/python -m pytest -m "not faults" --numprocesses 2 --dist loadfile
 
 faults: install .envs/dev/.installed  ## the long fault runs
 	.envs/dev/bin/python -m pytest -m faults tests
