@@ -127,7 +127,8 @@ class Run:
                     shown.add(task.step)
                     self._show(run, task)
                 elif task.started and task.state not in TASK_ENDED:
-                    self._progress.status(f"{self._title(run)} · {task.step} {task.state}, {_age(task):.0f} s")
+                    doing = "waits to be tried again" if task.state == "up_for_retry" else "works"
+                    self._progress.status(f"{self._title(run)} · {task.step} {doing}, {_age(task):.0f} s")
             if ended:
                 return tasks
             time.sleep(_POLL_SECONDS)

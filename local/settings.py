@@ -115,7 +115,9 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
 
 
 def _step_settings(environment: Mapping[str, str]) -> dict[str, str]:
-    cores = str(min(_POD_CORES, os.cpu_count() or 1))
+    # Half the cores: threads of a fit wait for each other at every node of a tree, and where one of them shares its
+    # core with Airflow, both wait. On two busy cores a trial took minutes with two threads, a second with one.
+    cores = str(max(1, min(_POD_CORES, (os.cpu_count() or 1) // 2)))
     names = {f"APPRAISER_{name}" for name in STEP_SETTINGS}
     return {"APPRAISER_THREADS": cores} | {name: environment[name] for name in names if environment.get(name)}
 

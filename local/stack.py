@@ -6,6 +6,7 @@ sentence says what. 2: wrong options. Ctrl-C stops in order, a second one at onc
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import sys
@@ -87,7 +88,7 @@ class Stack:
         self._upgrade()
         self.mlflow.start(self._processes)
         self._processes.expect({"mlflow": self.mlflow.answers})
-        self.airflow.migrate(self._processes)
+        self._migrate_airflow()
         self.airflow.start(self._processes)
         with self.airflow.client() as client:
             self._processes.serve(self.airflow.probes(client), _START_SECONDS)
@@ -127,6 +128,14 @@ class Stack:
             REPOSITORY,
         )  # fmt: skip
         self._processes.complete(self._processes.start(command), _UPGRADE_SECONDS)
+
+    def _migrate_airflow(self) -> None:
+        """Bring Airflow's database up to date, but only once for one version: it takes half of a later start."""
+        version = hashlib.sha256((REPOSITORY / "requirements" / "airflow.txt").read_bytes()).hexdigest()
+        stamp = self._state / "airflow-migrated"
+        if not stamp.exists() or stamp.read_text() != version:
+            self.airflow.migrate(self._processes)
+            stamp.write_text(version)
 
     def _start_source(self) -> None:
         settings = self._settings
