@@ -13,10 +13,9 @@ ledger, under this run's id: nothing travels through Airflow.
 | evaluate | prices the same held-out houses with candidate and champion | |
 | promote | decides, and moves the alias `Production` | *skipped*: any verdict but **PROMOTE** |
 
-A step that ends early takes the ones behind it along; the last lines of its log say why. A step that *failed* for good
-is not tried again (QUARANTINE, or an answer of the source that is no batch).
-Any other failure is retried three times: a step that
-finds its work done says so and ends well, so a retry costs a start and nothing more.
+A step that ends early takes the ones behind it along, and the last lines of its log say why. QUARANTINE, and an answer
+of the source that is no batch, are final. Any other failure is tried again, three times: a step that finds its work
+done says so and ends well, so a retry costs a start and nothing more.
 
 ## Parameters
 - `force_train` (true or false, default false): train although nothing asks for it. Without a new batch, the last
