@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
 import httpx
-from sqlalchemy import create_engine
+from sqlalchemy import Connection, create_engine
+from sqlalchemy.exc import OperationalError
 
 from local.airflow import STEPS, Airflow
-from local.airflow_client import RUN_ENDED, TASK_ENDED, AirflowClient, Task
+from local.airflow_client import RUN_ENDED, TASK_ENDED, AirflowClient, AirflowRefused, Task
 from local.history import ABANDONED, BatchHistory, History, read_batch, read_history
 from local.pod_client import last_words
 from local.postgres import Server
@@ -27,8 +28,8 @@ _LAST_WORDS: Final = 8
 _FIGURES: Final = ("rows", "kept", "refused", "trials", "version")
 
 
-class AirflowSilent(Exception):
-    """Airflow has not answered for minutes although its processes run."""
+class PartSilent(Exception):
+    """A part has given no useful answer for minutes although its processes run; the sentence names it."""
 
 
 class System(Protocol):
@@ -92,9 +93,12 @@ class Run:
         if self._batch(run) is None and tasks["fetch"].state == "skipped":
             self._progress.say("the source is at its end")
             return False
-        self._without_end = 0 if ended > before.finished else self._without_end + 1
-        if self._without_end == _RUNS_WITHOUT_END:
-            self._unexpected.append(f"{_RUNS_WITHOUT_END} runs one after the other brought no batch to its end")
+        # A run without a batch counts twice: Airflow has tried fetch several times, and a source that gives nothing is
+        # not to be asked for hours.
+        fruitless = 2 if self._batch(run) is None else 1
+        self._without_end = 0 if ended > before.finished else self._without_end + fruitless
+        if self._without_end >= _RUNS_WITHOUT_END:
+            self._unexpected.append("run after run brought no batch to its end; no more are started")
         return self._without_end < _RUNS_WITHOUT_END
 
     def _tell_abandoned(self, before: History) -> int:
@@ -169,13 +173,22 @@ class Run:
 
     def _batch(self, run: str) -> BatchHistory | None:
         """Return the batch a run has claimed, if it has claimed one yet."""
-        with self._engine.connect() as connection:
+
+        def read(connection: Connection) -> BatchHistory | None:
             claim = ledger.claim_of_run(connection, run)
             return read_batch(connection, claim.source_id, claim.batch_number) if claim else None
 
+        return self._read(read)
+
     def _history(self) -> History:
-        with self._engine.connect() as connection:
-            return read_history(connection, self._settings.source_id)
+        return self._read(lambda connection: read_history(connection, self._settings.source_id))
+
+    def _read[T](self, read: Callable[[Connection], T]) -> T:
+        def once() -> T:
+            with self._engine.connect() as connection:
+                return read(connection)
+
+        return self._patiently(once)
 
     def _write_summary(self) -> History:
         history = self._history()
@@ -183,18 +196,18 @@ class Run:
         return history
 
     def _patiently[T](self, call: Callable[[], T]) -> T:
-        """Ask Airflow until it answers: on a busy machine one answer may take too long, and means nothing."""
+        """Ask until there is an answer: on a busy machine, or while a part recovers, one failure means nothing."""
         deadline = time.monotonic() + _SILENT_SECONDS
         while True:
             self._system.check()
             try:
                 return call()
-            except httpx.TransportError as error:
+            except (httpx.TransportError, AirflowRefused, OperationalError) as error:
                 if time.monotonic() > deadline:
-                    url, kind = self._system.airflow.url, type(error).__name__
-                    raise AirflowSilent(
-                        f"Airflow at {url} has not answered for {_SILENT_SECONDS:.0f} s: {kind}"
-                    ) from error
+                    place = f"PostgreSQL at 127.0.0.1:{self._system.postgres.port}"
+                    who = place if isinstance(error, OperationalError) else f"Airflow at {self._system.airflow.url}"
+                    what = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no answer'}"
+                    raise PartSilent(f"{who} has not answered for {_SILENT_SECONDS:.0f} s ({what})") from error
                 time.sleep(_POLL_SECONDS)
 
 

@@ -27,7 +27,7 @@ from local.mlflow_server import MlflowServer
 from local.postgres import SUPERUSER, Server, ServerRefused
 from local.processes import Command, Processes, ProcessFailed, adopt_orphans, end_orphans, follow_parent, memory_bytes
 from local.progress import Progress
-from local.run import AirflowSilent, Run
+from local.run import PartSilent, Run
 from local.settings import REPOSITORY, Settings, parse
 from local.state_folder import PortTaken, StateInUse, check_ports, locked
 
@@ -198,13 +198,15 @@ def main() -> int:
 
 
 _SENTENCES: Final = (
-    AirflowRefused, AirflowSilent, DagRefused, ImageMissing, PortTaken, ProcessFailed, ServerRefused, SourceUnreachable,
+    AirflowRefused, DagRefused, ImageMissing, PartSilent, PortTaken, ProcessFailed, ServerRefused, SourceUnreachable,
     StateInUse,
 )  # fmt: skip
 
 
 def _run(settings: Settings, progress: Progress) -> int:
     progress.say(f"{settings.source} is {settings.source_id}; its state is in {settings.state}")
+    if sys.platform != "linux":
+        progress.say("outside Linux, the pods' memory limits and the end of everything after SIGKILL are best effort")
     with locked(settings.state, progress.say) as lock:
         check_ports(settings.ports, frozenset({"source"}) if settings.remote else frozenset())
         stack = Stack(settings, Processes(settings.state / "logs", lock, progress.ready), progress)
