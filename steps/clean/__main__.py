@@ -42,9 +42,7 @@ def perform(job: Job) -> Result:
         summary = cleaning.summary()
         expected = raw.row_count(source, *batch)
         if summary["rows"] != expected:
-            raise BatchIncomplete(
-                f"RAW holds {summary['rows']} rows of batch {batch[1]}; it was stored with {expected}"
-            )
+            raise BatchIncomplete(f"RAW has {summary['rows']} rows of batch {batch[1]}; it was stored with {expected}")
     committed("replaced")
     summary["seconds"] = round(time.monotonic() - began, 3)
     with job.ledger.connect() as connection:
