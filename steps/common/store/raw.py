@@ -117,13 +117,13 @@ def _lines(connection: Connection, columns: Sequence[str], source_id: str, batch
 def copy_rows(connection: Connection, source_id: str, batch_number: int, blocks: Iterable[bytes]) -> int:
     """Append a batch's rows by COPY and return how many; a block is whole lines of the twelve values as COPY text."""
     query = sql.SQL("COPY listings ({}) FROM STDIN").format(sql.SQL(", ").join(map(sql.Identifier, _WRITTEN)))
-    before = f"{written(source_id)}\t{batch_number}\t".encode()
+    line = f"{written(source_id)}\t{batch_number}\t".replace("%", "%%").encode() + b"%d\t%b\n"
     rows = 0
     with driver(connection).cursor().copy(query) as copy:
         for block in blocks:
-            lines = block.split(b"\n")[:-1]
-            copy.write(b"".join([b"%b%d\t%b\n" % (before, row, line) for row, line in enumerate(lines, rows)]))
-            rows += len(lines)
+            values = block.split(b"\n")[:-1]
+            copy.write(b"".join([line % numbered for numbered in enumerate(values, rows)]))
+            rows += len(values)
     return rows
 
 

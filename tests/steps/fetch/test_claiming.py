@@ -2,7 +2,8 @@
 
 import pytest
 
-from steps.common.step import DONE, FAILED, NOTHING_TO_DO, RETRY
+from steps.common.step import DONE, FAILED, NOTHING_TO_DO, RETRY, main
+from steps.fetch.__main__ import FETCH
 from tests.servers import free_loopback_port
 from tests.steps.fetch.fetching import BATCHES, Fetching, codes
 
@@ -163,9 +164,9 @@ def test_a_source_away_is_named_and_counts_as_never_asked(
 
 
 @pytest.mark.parametrize("options", [["--force-train", "yes"], ["--force"], ["--trials", "3"]])
-def test_wrong_options_are_an_error_of_usage(fetching: Fetching, options: list[str]) -> None:
+def test_wrong_options_are_an_error_of_usage(options: list[str]) -> None:
     with pytest.raises(SystemExit) as ending:
-        fetching.run("r0", *options)
+        main(FETCH, ["--run-id", "r0", *options])
     assert ending.value.code == 2
 
 

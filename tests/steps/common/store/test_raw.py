@@ -37,7 +37,7 @@ def a_batch(number: int, rows: int = 1) -> Batch:
 
 @given(
     rows=st.lists(st.tuples(*[_values] * len(SOURCE_FIELDS)), min_size=1, max_size=5),
-    source_id=st.sampled_from(["s", "a\tb\\c"]),
+    source_id=st.sampled_from(["s", "a\tb\\c%d"]),
 )
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_rows_come_back_as_received_and_with_the_same_sha(

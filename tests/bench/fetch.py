@@ -1,0 +1,122 @@
+"""Source answer to committed rows: the fetch step as its image runs it, beside `json.loads` and `DataFrame.to_sql`.
+
+Both are processes of their own and are measured from the request to the commit, without their start; both take the
+same answer from the same server, in turns, and the rows they leave are compared. fetch does more: it keeps the values
+as received, by number and row, checks keys and types of each row, and computes the sha of the content.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from local.postgres import SUPERUSER, Server
+from tests.bench.answers import answering
+from tests.bench.database import postgres
+from tests.servers import ROOT
+
+SIZES: Final = (100_000, 361_457)
+ROUNDS: Final = 3
+_PROGRAM: Final = ROOT / ".envs" / "fetch" / "bin" / "python"
+_COUNTED: Final = (
+    "count(*), sum(price::float8), sum(house_size::float8), sum(hashtext(city || state || status)::bigint)"
+)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One process: seconds from request to commit, its memory at the most in MB, all its processor time in seconds."""
+
+    seconds: float
+    peak_mb: float
+    processor_seconds: float
+
+
+def run() -> Iterator[str]:
+    """Yield the report."""
+    versions = ", ".join(f"{name} {version(name)}" for name in ("pandas", "sqlalchemy", "psycopg"))
+    yield f"peer: httpx.get, json.loads, DataFrame.to_sql (tests/bench/fetch_peer.py) · {versions}"
+    yield f"{'rows':>9} {'MB':>6} {'':8} {'s':>7} {'ratio':>7} {'peak MB':>8} {'processor s':>12}   median of {ROUNDS}"
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder, postgres() as server:
+        for rows in SIZES:
+            path = Path(folder) / f"{rows}.json"
+            # In a process of its own: what this one ever used would count as the measured ones' memory, from fork on.
+            subprocess.run([sys.executable, "-m", "tests.bench.answers", path, str(rows)], cwd=ROOT, check=True)
+            with answering(path) as source:
+                yield from _compared(server, source, rows, path.stat().st_size / 1e6)
+
+
+def _compared(server: Server, source: str, rows: int, size: float) -> Iterator[str]:
+    ours, peer = [], []
+    for _ in range(ROUNDS):
+        _empty(server)
+        peer.append(_peer(server, source))
+        ours.append(_fetch(server, source))
+        assert _rows(server, "peer") == _rows(server, "listings"), "the two left different rows"
+    theirs, mine = (statistics.median(one.seconds for one in several) for several in (peer, ours))
+    for name, several, ratio in (("peer", peer, 1.0), ("fetch", ours, theirs / mine)):
+        seconds, peak, processor = (
+            statistics.median(getattr(one, field) for one in several) for field in Measured.__dataclass_fields__
+        )
+        yield f"{rows:>9,} {size:>6.1f} {name:8} {seconds:>7.2f} {ratio:>6.1f}x {peak:>8.0f} {processor:>12.2f}"
+
+
+def _fetch(server: Server, source: str) -> Measured:
+    settings = {
+        "RAW_URL": server.url("pipeline", "raw"), "LEDGER_URL": server.url("pipeline", "ledger"),
+        "SOURCE_URL": source, "SOURCE_ID": "bench",
+    }  # fmt: skip
+    printed, peak, processor = _measured(
+        [str(_PROGRAM), "-m", "steps.fetch", "--run-id", "bench"],
+        {f"APPRAISER_{name}": value for name, value in settings.items()},
+    )
+    sent, stored = (
+        dt.datetime.fromisoformat(re.findall(rf"timestamp=(\S+) .*boundary={boundary} ", printed)[0])
+        for boundary in ("request_sent", "batch_stored")
+    )
+    return Measured((stored - sent).total_seconds(), peak, processor)
+
+
+def _peer(server: Server, source: str) -> Measured:
+    command = [sys.executable, "-m", "tests.bench.fetch_peer", source, server.url(SUPERUSER, "raw")]
+    printed, peak, processor = _measured(command, {})
+    return Measured(json.loads(printed)["seconds"], peak, processor)
+
+
+def _measured(command: list[str], settings: dict[str, str]) -> tuple[str, float, float]:
+    """Run a process; return what it printed, its peak memory in MB and its processor time in seconds."""
+    environment = {"PATH": os.defpath, "PYTHONPATH": str(ROOT), **settings}
+    with subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        printed = process.stdout.read()
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0, printed
+    return printed, used.ru_maxrss / 1000, used.ru_utime + used.ru_stime
+
+
+def _empty(server: Server) -> None:
+    with server.connect(SUPERUSER, "raw") as connection:
+        connection.execute("DROP TABLE IF EXISTS peer")
+        connection.execute("TRUNCATE batches, listings, fetch_attempts")
+    with server.connect(SUPERUSER, "ledger") as connection:
+        connection.execute("SET session_replication_role = replica")
+        connection.execute("TRUNCATE sources, runs, idle_runs, claims, completions, outcomes, alerts CASCADE")
+
+
+def _rows(server: Server, table: str) -> tuple[object, ...]:
+    with server.connect(SUPERUSER, "raw") as connection:
+        found = connection.execute(f"SELECT {_COUNTED} FROM {table}").fetchone()  # noqa: S608  # our own two names
+    assert found is not None
+    return tuple(found)
