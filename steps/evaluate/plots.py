@@ -22,8 +22,10 @@ _SEED: Final = 7
 
 def draw(folder: Path, rows: Listings, contenders: Mapping[str, Contender]) -> list[Path]:
     """Write the plots of some versions, by the part they play (`candidate`, `champion`), and return their files."""
-    # Without a home folder that can be written to, matplotlib warns on every start.
-    os.environ.setdefault("MPLCONFIGDIR", str(folder / ".matplotlib"))
+    # Without a home folder that can be written to, matplotlib warns on every start; with one it keeps what it knows
+    # of fonts, which takes it seconds to find out.
+    if not os.access(Path("~").expanduser(), os.W_OK):
+        os.environ.setdefault("MPLCONFIGDIR", str(folder.parent / "matplotlib"))
     import matplotlib as mpl
 
     mpl.use("Agg")

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from steps.common import booster, bundle, dataset
+from steps.common import booster, bundle, dataset, registry
 from steps.common.dataset import FrozenList
 from steps.common.features import FEATURES_VERSION
 from steps.common.listing import SCOPE_VERSION, SPLIT_VERSION
@@ -89,3 +89,9 @@ def stored(deployment: Deployment, uri: str) -> Path:
 def everything(deployment: Deployment) -> tuple[Any, ...]:
     """Return all that evaluate may change in the ledger, for comparing before and after."""
     return tuple(deployment.rows(table) for table in ("evidence", "completions", "alerts", "alias_events"))
+
+
+def put_into_production(deployment: Deployment, version: int) -> None:
+    """Point the alias at a version by the protocol, whatever its quality."""
+    with registry.turn(deployment.tracking, deployment.ledger, None, None) as turn:
+        turn.move("PROMOTE_INTENT", version, "by a test", None)

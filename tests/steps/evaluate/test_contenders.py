@@ -8,7 +8,7 @@ from steps.common import bundle, registry
 from steps.common.evidence import Evidence
 from steps.common.step import DONE, FAILED, NOTHING_TO_DO
 from tests.steps.deployment import Deployment, change_a_byte
-from tests.steps.evaluate.stages import evidence, trained
+from tests.steps.evaluate.stages import evidence, put_into_production, trained
 from tests.steps.evaluate.test_measure import promote, run
 
 MODEL = f"{bundle.FOLDER}/{bundle.MODEL}"
@@ -92,12 +92,9 @@ def test_against_a_champion_that_is_no_model_of_ours_nothing_is_promoted(deploym
 def test_with_the_alias_lost_and_previous_broken_it_fails(
     deployment: Deployment, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    trained(deployment, "r0", 0, share=0.1, trees=8)
-    assert (run("r0"), promote("r0")) == (DONE, DONE)
-    _, second = trained(deployment, "r1", 1)
-    assert (run("r1"), promote("r1")) == (DONE, DONE)
-    first = deployment.aliases()[1]
-    assert first is not None
+    first, second = (trained(deployment, f"r{batch}", batch, trees=2)[1] for batch in range(2))
+    put_into_production(deployment, first)
+    put_into_production(deployment, second)
     deployment.tracking.delete_model_version(registry.MODEL, str(second))
     change_a_byte(deployment.stored(first, MODEL))
     trained(deployment, "r2", 2)
@@ -130,9 +127,8 @@ def test_evidence_of_another_scope_is_not_reused(deployment: Deployment, monkeyp
 def test_versions_promoted_before_are_scored_beside_them(deployment: Deployment) -> None:
     promoted = []
     for batch, trees in enumerate((4, 12, 40)):
-        _, version = trained(deployment, f"r{batch}", batch, trees=trees)
-        assert (run(f"r{batch}"), promote(f"r{batch}")) == (DONE, DONE)
-        promoted.append(version)
+        promoted.append(trained(deployment, f"r{batch}", batch, trees=trees)[1])
+        put_into_production(deployment, promoted[-1])
     first, second, third = promoted
     change_a_byte(deployment.stored(first, MODEL))
     claim, fourth = trained(deployment, "r3", 3)
@@ -151,8 +147,7 @@ def test_at_most_ten_versions_of_before_are_scored(deployment: Deployment) -> No
     versions = []
     for batch in range(4):
         versions.append(trained(deployment, f"r{batch}", batch, trees=2)[1])
-        with registry.turn(deployment.tracking, deployment.ledger, None, None) as turn:
-            turn.move("PROMOTE_INTENT", versions[-1], "by a test", None)
+        put_into_production(deployment, versions[-1])
     claim, candidate = trained(deployment, "r9", 4, trees=2)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(measure, "HISTORY", 2)
