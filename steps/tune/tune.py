@@ -90,12 +90,18 @@ def sweep(study: Study, score: Callable[[Trial], float], trials: int, told: Call
     Each one is told of after it has ended.
     """
     while (done := len(ended(study))) < trials:
-        study.sampler = TPESampler(n_startup_trials=_RANDOM, seed=_seed(study.study_name, done))
+        study.sampler = TPESampler(n_startup_trials=_RANDOM, seed=_seed(study, done))
         study.optimize(score, n_trials=1, callbacks=[lambda _, trial: told(trial)])
 
 
-def _seed(study: str, done: int) -> int:
-    return int.from_bytes(hashlib.sha256(f"{study}/{done}".encode()).digest()[:4])
+def _seed(study: Study, done: int) -> int:
+    """Return what the next trial is drawn from: the same again after a kill, another after a second one.
+
+    Parameters that bring their process down each time would otherwise be drawn for ever.
+    """
+    last = max((trial.number for trial in ended(study)), default=-1)
+    failed = sum(trial.number > last for trial in study.get_trials(deepcopy=False, states=(TrialState.FAIL,)))
+    return int.from_bytes(hashlib.sha256(f"{study.study_name}/{done}/{max(0, failed - 1)}".encode()).digest()[:4])
 
 
 def objective(

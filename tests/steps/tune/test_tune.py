@@ -108,6 +108,21 @@ def test_an_interrupted_sweep_ends_as_if_it_had_not_been(folds: list[Fold], undi
     assert (best.parameters, best.trees, best.rmse) == (wanted.parameters, wanted.trees, wanted.rmse)
 
 
+def test_parameters_that_kill_their_process_each_time_are_drawn_once_more_and_then_others(folds: list[Fold]) -> None:
+    made = swept(folds, trials=1)
+    drawn = []
+
+    def dies(trial: Trial) -> float:
+        drawn.append(suggest(trial))
+        raise Killed
+
+    for _ in range(3):
+        tune.fail_the_dead(made)
+        with pytest.raises(Killed):
+            tune.sweep(made, dies, 2, lambda _: None)
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
 def test_a_finished_sweep_is_not_gone_on_with_and_a_larger_total_adds(folds: list[Fold]) -> None:
     made = swept(folds, trials=3)
     before = told(made)
