@@ -51,7 +51,7 @@ def unusable(deployment: Deployment, version: int) -> Evidence:
     assert "CHAMPION_UNUSABLE" in [alert["code"] for alert in deployment.rows("alerts")]
     assert promote("r1") == NOTHING_TO_DO
     assert deployment.aliases()[0] == version
-    verdict = deployment.rows("verdicts")[-1]
+    (verdict,) = [row for row in deployment.rows("verdicts") if row["step"] == "promote"]
     assert (verdict["verdict"], verdict["reasons"][0]["code"]) == ("REJECT", "EVIDENCE_INCOMPLETE")
     assert "The champion cannot be compared with" in verdict["reasons"][0]["sentence"]
     return measured
@@ -84,6 +84,7 @@ def test_against_a_champion_whose_features_are_gone_nothing_is_promoted(
 
 
 def test_against_a_champion_that_is_no_model_of_ours_nothing_is_promoted(deployment: Deployment) -> None:
+    champion(deployment)
     version = deployment.version(deployment.claim("by hand", 9))
     deployment.set_alias(version)
     assert "BundleBroken" in unusable(deployment, version).notes[0]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from steps.common import evidence as figures
-from steps.common import registry
+from steps.common import registry, step
 from steps.common.store import ledger, models
 from steps.common.store.ledger import Claim
 from tests.steps.deployment import Deployment
@@ -75,3 +75,19 @@ def everything(deployment: Deployment) -> tuple[Any, ...]:
     """Return all that promote may change, for comparing before and after."""
     tables = ("completions", "verdicts", "outcomes", "alias_events", "alerts")
     return (deployment.aliases(), *(deployment.rows(table) for table in tables))
+
+
+def run(run_id: str) -> int:
+    """Run the step here, as its module does, and return its exit code."""
+    from steps.promote.__main__ import arguments
+    from steps.promote.act import perform, recheck, roll_back
+
+    promote = step.Step("promote", perform, recheck, arguments, {"rollback": roll_back})
+    return step.main(promote, ["--run-id", run_id])
+
+
+def sentence(deployment: Deployment, ready: Evaluated) -> str:
+    """Return the first reason of a verdict."""
+    found = verdict(deployment, ready.claim)
+    assert found is not None
+    return str(found.reasons[0]["sentence"])

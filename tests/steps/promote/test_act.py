@@ -1,22 +1,27 @@
-"""The promote step on a real ledger and a real MLflow: every ending, twice, at once, and killed on the way."""
+"""The promote step on a real ledger and a real MLflow: every ending, run twice, and two at once."""
 
-import re
 from pathlib import Path
 
 import pytest
 
-from steps.common import registry, step
+from steps.common import registry
 from steps.common.settings import Settings
 from steps.common.step import DONE, FAILED, FENCED, NOTHING_TO_DO, RETRY
 from steps.common.store import models
 from steps.common.tracking import Tracking, pipeline_run
-from tests.servers import ROOT
 from tests.steps.deployment import Deployment, change_a_byte
 from tests.steps.promote.evidence import evidence
-from tests.steps.promote.stages import SAME, WORSE, Evaluated, evaluated, everything, in_production, outcome, verdict
-
-BOUNDARIES = re.findall(
-    r"\w+", (ROOT / "steps/promote/__main__.py").read_text().partition("Commit boundaries: ")[2].partition("\n")[0]
+from tests.steps.promote.stages import (
+    SAME,
+    WORSE,
+    evaluated,
+    everything,
+    in_production,
+    measure,
+    outcome,
+    run,
+    sentence,
+    verdict,
 )
 
 
@@ -24,20 +29,6 @@ BOUNDARIES = re.findall(
 def _led_here(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in deployment.environment.items():
         monkeypatch.setenv(name, value)
-
-
-def run(run_id: str) -> int:
-    from steps.promote.__main__ import arguments
-    from steps.promote.act import perform, recheck, roll_back
-
-    promote = step.Step("promote", perform, recheck, arguments, {"rollback": roll_back})
-    return step.main(promote, ["--run-id", run_id])
-
-
-def sentence(deployment: Deployment, ready: Evaluated) -> str:
-    found = verdict(deployment, ready.claim)
-    assert found is not None
-    return str(found.reasons[0]["sentence"])
 
 
 def test_the_first_model_is_promoted_and_everybody_is_told(
@@ -109,61 +100,6 @@ def test_of_two_promoters_at_once_one_finds_the_champion_changed(deployment: Dep
     assert f"The champion is version {winner.version} now" in sentence(deployment, loser)
 
 
-@pytest.mark.parametrize("boundary", BOUNDARIES)
-def test_killed_at_a_boundary_and_run_again_ends_as_if_it_had_not_been(deployment: Deployment, boundary: str) -> None:
-    first = in_production(deployment)
-    second = evaluated(deployment, "r2", 1, first.version)
-    killed = deployment.run("promote", "--run-id", "r2", killed_at=boundary)
-    assert killed.returncode == -9, killed.stdout
-    assert run("r2") == DONE
-    assert deployment.aliases() == (second.version, first.version)
-    assert [event.kind for event in deployment.events()] == ["PROMOTE_INTENT", "ALIAS_SET"] * 2
-    assert outcome(deployment, second.claim) == "PROMOTE"
-    assert sentence(deployment, second).startswith("RMSE falls from $55,000 to $52,000")
-    assert [done["step"] for done in deployment.rows("completions")].count("promote") == 1
-
-
-@pytest.mark.parametrize("boundary", ["intent", "alias", "alias_event"])
-def test_killed_at_a_boundary_and_taken_up_by_the_next_attempt(deployment: Deployment, boundary: str) -> None:
-    first = in_production(deployment)
-    second = evaluated(deployment, "r2", 1, first.version)
-    deployment.run("promote", "--run-id", "r2", killed_at=boundary)
-    taken_up = deployment.claim("r3", 1, done="evaluate", adopting=second.claim)
-    assert taken_up.attempt == 2
-    assert run("r3") == DONE
-    assert deployment.aliases() == (second.version, first.version)
-    assert [event.kind for event in deployment.events()] == ["PROMOTE_INTENT", "ALIAS_SET"] * 2
-    assert (outcome(deployment, second.claim), outcome(deployment, taken_up)) == (None, "PROMOTE")
-    # The first one, back from the dead, writes nothing more.
-    before = everything(deployment)
-    assert run("r2") == FENCED
-    assert everything(deployment) == before
-
-
-def test_a_promotion_under_way_is_finished_under_another_policy_too(
-    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first = in_production(deployment)
-    second = evaluated(deployment, "r2", 1, first.version)
-    deployment.run("promote", "--run-id", "r2", killed_at="alias")
-    monkeypatch.setenv("APPRAISER_PROMOTE_POLICY", '{"least_gain": 0.5}')
-    assert run("r2") == DONE
-    assert outcome(deployment, second.claim) == "PROMOTE"
-    assert "under the policy of that time" in sentence(deployment, second)
-
-
-def test_moved_by_hand_after_it_was_set_the_alias_stays_and_the_promotion_counts(deployment: Deployment) -> None:
-    first = in_production(deployment)
-    second = evaluated(deployment, "r2", 1, first.version)
-    deployment.run("promote", "--run-id", "r2", killed_at="alias_event")
-    deployment.set_alias(first.version)
-    assert run("r2") == DONE
-    assert outcome(deployment, second.claim) == "PROMOTE"
-    assert deployment.aliases()[0] == first.version
-    assert deployment.events()[-1].kind == "ADOPTED"
-    assert [alert["code"] for alert in deployment.rows("alerts")] == ["ALIAS_MOVED_BY_HAND"]
-
-
 def test_a_champion_changed_since_evaluate_is_stale_and_the_batch_stays_unfinished(deployment: Deployment) -> None:
     first = in_production(deployment)
     second, third = (evaluated(deployment, f"r{batch}", batch, first.version) for batch in (1, 2))
@@ -184,8 +120,6 @@ def test_a_stale_batch_measured_anew_is_decided(deployment: Deployment) -> None:
     assert run(second.run_id) == NOTHING_TO_DO
     again = deployment.claim("again", 1, done="train", adopting=second.claim)
     found = evidence(51_000, 52_000, candidate_version=second.version, champion_version=third.version)
-    from tests.steps.promote.stages import measure
-
     measure(deployment, again, second.version, third.version, found)
     assert run("again") == DONE
     assert deployment.aliases() == (second.version, third.version)
