@@ -1,14 +1,12 @@
 """How long a run of the DAG takes beyond its pods' own time, beside the operator and Airflow with their defaults.
 
-    python -m tests.dags.orchestration [runs]
-
 Both are the same seven pods, which sleep for two seconds, in a real Airflow on a real PostgreSQL, one after the other.
+The peer is tests/bench/peer/peer.py: the same chain of KubernetesPodOperators, with nothing set but what they run.
 """
 
 from __future__ import annotations
 
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -25,6 +23,7 @@ from local.processes import Processes
 from tests.dags.cluster import start_pods, write_pods_world
 from tests.servers import ROOT, free_loopback_port
 
+_RUNS = 3
 _START_SECONDS = 300
 _FASTER = {
     "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME",
@@ -44,22 +43,25 @@ note.write_text(f"{began} {time.time()}")
 """
 
 
-def main(runs: int) -> None:
-    """Measure both and print them side by side."""
+def run() -> Iterator[str]:
+    """Measure both and yield them side by side."""
     with tempfile.TemporaryDirectory(prefix="orchestration-") as folder:
-        ours = measure(Path(folder) / "ours", "training", ROOT / "dags", runs, defaults=False)
-        peer = measure(Path(folder) / "peer", "peer", Path(__file__).with_name("peer"), runs, defaults=True)
-    sys.stdout.write("orchestration of seven pods, seconds beyond the pods' own time\n")
-    for name, seconds in (("StepPod and the settings of local/airflow.py", ours), ("the defaults", peer)):
-        each = ", ".join(f"{value:.1f}" for value in seconds)
-        sys.stdout.write(f"  {name:45} median {statistics.median(seconds):5.1f}   ({each})\n")
-    sys.stdout.write(f"  ratio {statistics.median(peer) / statistics.median(ours):.1f}\n")
+        ours = measure(Path(folder) / "ours", "training", ROOT / "dags", Airflow)
+        yield _line("StepPod with the settings of local/airflow.py", ours)
+        peer = measure(Path(folder) / "peer", "peer", Path(__file__).with_name("peer"), _Plain)
+        yield _line("KubernetesPodOperator and Airflow as they come", peer)
+    yield f"{statistics.median(peer) / statistics.median(ours):.1f} times less; goals: 25 s, at least 2 times less"
 
 
-def measure(folder: Path, dag: str, dags: Path, runs: int, *, defaults: bool) -> list[float]:
+def _line(name: str, seconds: list[float]) -> str:
+    each = ", ".join(f"{value:.1f}" for value in seconds)
+    return f"{name:48} {statistics.median(seconds):5.1f} s beyond the pods' own time ({each})"
+
+
+def measure(folder: Path, dag: str, dags: Path, kind: type[Airflow]) -> list[float]:
     """Return the overhead of each run, in seconds, after one that warms everything up."""
-    with _system(folder, dag, dags, defaults=defaults) as airflow:
-        return [_overhead(airflow, folder / "image" / "told") for _ in range(runs + 1)][1:]
+    with _system(folder, dag, dags, kind) as airflow:
+        return [_overhead(airflow, folder / "image" / "told") for _ in range(_RUNS + 1)][1:]
 
 
 def _overhead(airflow: AirflowClient, told: Path) -> float:
@@ -95,18 +97,17 @@ def _create_database(postgres: Server) -> None:
 
 
 @contextmanager
-def _system(folder: Path, dag: str, dags: Path, *, defaults: bool) -> Iterator[AirflowClient]:
+def _system(folder: Path, dag: str, dags: Path, kind: type[Airflow]) -> Iterator[AirflowClient]:
     processes = Processes(folder / "logs")
     credentials = Credentials(folder / "secrets")
     postgres = Server(folder / "postgres", free_loopback_port(), credentials)
     kubeconfig = write_pods_world(folder, _PROGRAM)
-    airflow = _Plain if defaults else Airflow
     try:
         postgres.start(processes)
         processes.serve({"postgres": postgres.answers}, _START_SECONDS)
         _create_database(postgres)
         start_pods(processes, folder)
-        system = airflow(
+        system = kind(
             folder / "airflow", free_loopback_port(), ROOT / ".envs" / "airflow" / "bin", dags,
             postgres.url("airflow", "airflow", "psycopg2"), kubeconfig, credentials,
         )  # fmt: skip
@@ -117,7 +118,3 @@ def _system(folder: Path, dag: str, dags: Path, *, defaults: bool) -> Iterator[A
             yield client
     finally:
         processes.stop_all()
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 3)
