@@ -125,7 +125,7 @@ class Measurement:
         # Other features make another luck of training.
         space = f"{candidate.card['search_space']} on {candidate.card['features_version']}"
         with self.job.ledger.connect() as connection:
-            known = noise.reusable(models.noise_floor(connection, space), space)
+            known = noise.reusable(models.noise_floor(connection, space), space, int(candidate.card["rows"]))
         if known is not None:
             return known
         log().info("measuring_noise_floor", search_space=space)

@@ -22,6 +22,8 @@ from steps.evaluate.scores import metrics
 
 SEEDS: Final = (11, 23, 37)
 SAMPLE_ROWS: Final = 100_000
+# So many times the rows, and the luck of training is about half of what it was.
+_OUTGROWN: Final = 4
 
 
 class NoiseNotMeasurable(Exception):
@@ -55,9 +57,14 @@ def measure(
     )
 
 
-def reusable(known: Any, search_space: str) -> NoiseFloor | None:
-    """Return a floor measured before if it is of this search space and scope."""
+def reusable(known: Any, search_space: str, train_rows: int) -> NoiseFloor | None:
+    """Return a floor measured before if it is of this search space and scope, and not of far fewer rows than now.
+
+    A first batch may be small, and the luck of training on few rows large.
+    """
     if known is None:
         return None
     floor = NoiseFloor.model_validate(known)
-    return floor if (floor.search_space, floor.scope_version) == (search_space, SCOPE_VERSION) else None
+    half = min(train_rows, SAMPLE_ROWS) / 2
+    same = (floor.search_space, floor.scope_version) == (search_space, SCOPE_VERSION)
+    return floor if same and half <= _OUTGROWN * floor.rows else None

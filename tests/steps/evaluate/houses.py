@@ -71,7 +71,7 @@ def together(*parts: Listings) -> Listings:
     return Listings(Columns(numbers, categories), **joined)
 
 
-def test_part(rows: Listings) -> Listings:
+def held_out(rows: Listings) -> Listings:
     """Return the rows of buckets 0 to 19."""
     return rows.take(rows.bucket < 20)  # the frozen rule
 

@@ -24,7 +24,8 @@ PARAMETERS = {**booster.DEFAULTS, "depth": 4}
 def card(batches: list[int], **changes: Any) -> dict[str, Any]:
     """Return the part of a card that evaluate reads."""
     return {
-        "batches": batches, "parameters": dict(PARAMETERS), "trees": TREES, "search_space": "space_v1",
+        "batches": batches, "rows": ROWS * len(batches), "parameters": dict(PARAMETERS), "trees": TREES,
+        "search_space": "space_v1",
         "features_version": FEATURES_VERSION, "split_version": SPLIT_VERSION, "scope_version": SCOPE_VERSION,
         **changes,
     }  # fmt: skip

@@ -90,7 +90,7 @@ def test_a_champion_of_a_truncated_range_gives_way_though_better_there() -> None
         high.columns, high.price, high.property_id, high.bucket, np.full(len(high), 1, np.int64), high.row_number
     )
     both = together(low, high)
-    test = houses.test_part(both)
+    test = houses.held_out(both)
     champion, candidate = scored(1, fit(low), test), scored(2, fit(both), test)
     found = compared(test, candidate, champion, trained_on=(0,))
     decided = decide(found, POLICY)
@@ -110,7 +110,7 @@ def test_an_independent_redraw_is_held(seed: int) -> None:
     """More of the same houses at the same prices: nothing to learn that was not known, nothing lost either."""
     old, new = draw(30_000, seed), draw(30_000, seed + 1, batch=1)
     both = together(old, new)
-    test = houses.test_part(both)
+    test = houses.held_out(both)
     found = compared(test, scored(2, fit(both), test), scored(1, fit(old), test), noise=0.0015)
     decided = decide(found, POLICY)
     assert decided.verdict == HOLD, decided.reasons
