@@ -62,7 +62,8 @@ class _Envelope(msgspec.Struct, forbid_unknown_fields=True):
     """An answer without its rows."""
 
     group_number: int | str
-    batch_number: Annotated[int, msgspec.Meta(ge=0, lt=1 << 31)]
+    # Eleven years of a batch an hour; all numbers below one are gone through to see which are missing.
+    batch_number: Annotated[int, msgspec.Meta(ge=0, lt=100_000)]
     data: list[msgspec.Raw]
     day: str | int | float | bool | None = None
 
@@ -115,7 +116,7 @@ class BatchText:
                 raise NotABatch(Reason.NOT_FINITE, str(fault)) from None
             self.rows += lines.count(b"\n")
             if self.rows > self._most_rows:
-                raise NotABatch(Reason.TOO_MANY_ROWS, f"more than {self._most_rows:,.0f}")
+                raise NotABatch(Reason.TOO_MANY_ROWS, f"more than {self._most_rows:,.0f} (APPRAISER_ANSWER_GROWTH)")
             yield lines
         self._read_end()
 

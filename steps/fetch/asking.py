@@ -26,6 +26,9 @@ from steps.fetch.source_client import NoAnswer, QuestionRefused, Source, SourceE
 
 # Once on the way to a new batch, and once more after the counter was set back.
 _MOST_TIMES_KNOWN: Final = 2
+_MOST_NAMED: Final = 5
+# Whoever is this far ahead has another counter than the one we know.
+_MOST_GIVEN_UP: Final = 100
 _AFTER_A_LOSS: Final = "AFTER_A_LOSS"
 _LOST_AT_THE_END: Final = "an answer was lost just before the end of the source"
 
@@ -111,6 +114,9 @@ class Asking:
         return BatchText(spool.file, self._source.group, most_rows(rows, self._growth))
 
     def _store(self, request: int, number: int, text: BatchText, spool: Spool) -> Batch:
+        missing = self._missing(number)
+        if len(missing) > _MOST_GIVEN_UP:
+            raise NotABatch(Reason.GAP, f"{len(missing):,} of those before batch {number}")
         with self._engine.begin() as connection:
             raw.copy_rows(connection, self._source_id, number, text.lines())
             if text.number != number:
@@ -122,7 +128,7 @@ class Asking:
             raw.append_batch(connection, batch)
             self._append(connection, Event.STORED, request, number=number, sha=spool.sha)
             # In one transaction with the batch: whoever died in between would have lost this one too.
-            for lost in (missing := self._missing(number)):
+            for lost in missing:
                 self._append_loss(connection, request, lost, f"batch {lost} is lost: the source has come to {number}")
         committed("batch_stored")
         log().info("stored", request=request, batch=number, rows=batch.rows, bytes=batch.bytes, seconds=batch.seconds)
@@ -143,7 +149,7 @@ class Asking:
         missing = self._missing(number)
         if not missing or (todo := self._remedy(request)) is Remedy.GIVE_UP:
             return None
-        names = ", ".join(map(str, missing))
+        names = ", ".join(map(str, missing[:_MOST_NAMED])) + (" …" if missing[_MOST_NAMED:] else "")
         self._note(Event.GAP, request, boundary="gap_found", number=number, reason=Reason.GAP, detail=names)
         return todo, f"batch {number} came, but not {names}"
 

@@ -40,7 +40,7 @@ class Reason(StrEnum):
     TOO_MANY_ROWS = "TOO_MANY_ROWS", "far more rows than any batch before"
     # A batch, but not one that can be taken.
     CHANGED_CONTENT = "CHANGED_CONTENT", "the number of a stored batch with other content"
-    GAP = "GAP", "a batch before this one is missing"
+    GAP = "GAP", "batches before this one are missing"
 
 
 class NotABatch(Exception):

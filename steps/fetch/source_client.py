@@ -30,7 +30,6 @@ _SILENCE_SECONDS: Final = 120.0
 # As much of an answer as is kept of one that cannot be taken, and as is read of one that is not a batch.
 HEAD_BYTES: Final = 1 << 16
 _LONGEST_SENTENCE: Final = 300
-_MEGABYTE: Final = 1_000_000
 _THE_END: Final = "ya se recolecto toda la informacion minima necesaria"
 # The source, or what stands before it, is busy: later it may not be.
 _BUSY: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
@@ -78,7 +77,7 @@ class Spool:
     def write(self, piece: bytes) -> None:
         """Add a piece; raises NoAnswer when it is too much."""
         if self.size + len(piece) > self._most_bytes:
-            limit = f"{self._most_bytes / _MEGABYTE:,.0f} MB (APPRAISER_ANSWER_MEGABYTES)"
+            limit = f"{self._most_bytes:,} bytes (APPRAISER_ANSWER_MEGABYTES)"
             raise NoAnswer(Reason.TOO_LARGE, limit, self)
         self.file.write(piece)
         self._state.update(piece)

@@ -42,7 +42,11 @@ def answering(path: Path) -> Iterator[str]:
     """Send the file to every caller, in a process of its own; yield the address."""
     listener = socket.create_server(("127.0.0.1", 0))
     if not (child := os.fork()):
-        _answer_for_ever(listener, path)
+        try:
+            _answer_for_ever(listener, path)
+        finally:
+            # Never back into the program this is a copy of.
+            os._exit(1)
     try:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:

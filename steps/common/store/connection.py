@@ -57,6 +57,9 @@ def name_failures(engine: Engine, name: str) -> None:
 
     @event.listens_for(engine, "handle_error")
     def _name_the_address(context: ExceptionContext) -> None:
+        # A pooled connection found dead by the ping is replaced; only when that fails too is the server away.
+        if context.is_pre_ping:
+            return
         if isinstance(context.sqlalchemy_exception, OperationalError) and (
             context.connection is None or context.is_disconnect
         ):

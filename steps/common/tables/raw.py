@@ -42,7 +42,7 @@ listings = Table(
     *(Column(name, Text) for name in SOURCE_FIELDS),
 )  # fmt: skip
 
-# What became of each request: REQUEST_SENT before the call, then ANSWERED, END, REFUSED, LOST or RESTARTED.
+# What became of each request: REQUEST_SENT before the call, then one of `steps.common.store.raw.Event` that names it.
 # A REQUEST_SENT that no later row names is a lost batch: the source's counter has moved on without us.
 fetch_attempts = Table(
     "fetch_attempts", metadata,

@@ -3,7 +3,9 @@
 import pytest
 
 from steps.common.step import DONE, FAILED, NOTHING_TO_DO, RETRY
-from tests.steps.fetch.fetching import BATCHES, Fetching
+from tests.steps.fetch.fetching import BATCHES, Fetching, output
+from tests.steps.fetch.scripted_source import response, scripted
+from tests.steps.fetch.test_answer import ROW, text_of
 
 _LAST = BATCHES - 1
 
@@ -204,3 +206,61 @@ def test_a_group_the_source_does_not_have_is_refused_in_its_own_words(
     assert "refuses to answer: HTTP 400: Número de grupo inválido" in capsys.readouterr().out
     assert fetching.events() == ["REQUEST_SENT", "QUESTION_REFUSED"]
     assert fetching.alerts() == ["QUESTION_REFUSED"]
+
+
+def test_a_number_far_ahead_is_another_counter_than_ours(
+    fetching: Fetching, capsys: pytest.CaptureFixture[str]
+) -> None:
+    body = text_of([ROW], shape={"batch_number": 101, "group_number": fetching.group})
+    with scripted([response(body)]) as source:
+        assert fetching.run("r0", source_url=source.url, allow_restart="false") == FAILED
+    assert "GAP: batches before this one are missing: 101 of those before batch 101" in capsys.readouterr().out
+    assert fetching.stored() == {}
+
+
+def test_the_number_may_come_after_the_rows(fetching: Fetching) -> None:
+    def answer(number: int, **row: object) -> list[bytes]:
+        shape = {"batch_number": number, "group_number": fetching.group}
+        body = text_of([{**ROW, **row}] * 20, shape=shape, order=("data", "day", "batch_number"))
+        return [response(body)]
+
+    first, second = answer(0), answer(1, price=1.0)
+    with scripted(first, first, second) as source:
+        fetching.batch("r0", source_url=source.url)
+        fetching.batch("r1", source_url=source.url)
+    assert list(fetching.stored()) == [0, 1]
+    told = ["STORED", "KNOWN", "STORED"]
+    assert [event for event in fetching.events() if event != "REQUEST_SENT"] == told
+    numbers = fetching.query("raw", "SELECT row_number FROM listings WHERE batch_number = 1 ORDER BY row_number")
+    assert numbers == [(number,) for number in range(20)]
+
+
+def test_values_are_stored_as_they_were_received(fetching: Fetching) -> None:
+    row = {**ROW, "city": "Nul\\N\t\u2028", "zip_code": "01001", "acre_lot": None, "prev_sold_date": "", "bed": True}
+    body = text_of([row], shape={"group_number": fetching.group, "batch_number": 0})
+    with scripted([response(body.replace(b"289900.0", b"2.899000E+05"))]) as source:
+        fetching.batch("r0", source_url=source.url)
+    (stored,) = fetching.query(
+        "raw", "SELECT price, city, zip_code, acre_lot, prev_sold_date, bed, street, row_number FROM listings"
+    )
+    assert stored == ("2.899000E+05", "Nul\\N\t\u2028", "01001", None, "", "true", "1758218.0", 0)
+
+
+def test_a_batch_stored_by_somebody_else_meanwhile_is_not_stored_twice(fetching: Fetching) -> None:
+    # As after PostgreSQL was restarted: the lock that keeps two from asking at once has gone with its connection.
+    fetching.misbehave({"fault": "late_first_byte", "seconds": 3, "batch": 0, "times": 1})
+    slow = fetching.start("slow")
+    fetching.source.wait_for("asked", len(fetching.source.events("asked")) + 1)
+    with fetching.databases.connect("raw", "postgres") as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    fetching.set_back()
+    assert fetching.run("quick") == DONE
+    printed = output(slow)
+    assert slow.returncode == RETRY
+    assert "duplicate key" in printed
+    assert list(fetching.stored()) == [0]
+    assert fetching.run("slow") == DONE
+    assert list(fetching.stored()) == [0]

@@ -3,6 +3,7 @@
 import pytest
 
 from steps.common.step import DONE, FAILED, NOTHING_TO_DO, RETRY, main
+from steps.fetch import claiming
 from steps.fetch.__main__ import FETCH
 from tests.servers import free_loopback_port
 from tests.steps.fetch.fetching import BATCHES, Fetching, codes
@@ -177,3 +178,14 @@ def test_rows_changed_in_raw_are_found(fetching: Fetching, capsys: pytest.Captur
     assert fetching.run("r1") == FAILED
     assert "BatchGone: RAW does not hold batch 0 as it was claimed" in capsys.readouterr().out
     assert fetching.alerts() == ["BATCH_GONE"]
+
+
+def test_whoever_waits_in_vain_for_another_fetch_tries_again_later(
+    fetching: Fetching, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(claiming, "_TURN_SECONDS", 0.1)
+    with fetching.databases.connect("raw") as connection:
+        connection.execute("SELECT pg_advisory_lock(hashtextextended('fetch/test source', 0))")
+        assert fetching.run("r0", answer_seconds="0.5") == RETRY
+    assert "another process holds 'fetch/test source'" in capsys.readouterr().out
+    assert fetching.events() == []
