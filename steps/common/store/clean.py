@@ -141,7 +141,7 @@ def value_counts(connection: Connection, source_id: str, batches: Sequence[int])
         .group_by(table.c.field, table.c.value)
     )
     found: dict[str, dict[str, int]] = {field: {} for field in COUNTED_FIELDS}
-    for field, value, count in rows.tuples():
+    for field, value, count in rows:
         found[field][value] = int(count)
     return found
 
@@ -155,7 +155,7 @@ def listings_by_batch(connection: Connection, source_id: str, batches: Sequence[
         .where(table.c.source_id == source_id, table.c.batch_number.in_(batches), table.c.field == "status")
         .group_by(table.c.batch_number)
     )
-    return {number: int(count) for number, count in rows.tuples()}
+    return {number: int(count) for number, count in rows}
 
 
 def median_price(connection: Connection, source_id: str, batches: Sequence[int], buckets: range) -> float | None:

@@ -1,0 +1,134 @@
+"""Validate killed, doubled, run again, taken over, and with its neighbours down."""
+
+import ast
+import re
+
+import pytest
+
+from steps.common.step import DONE, FAILED, FENCED, RETRY
+from tests.servers import ROOT, free_loopback_port
+from tests.steps.batches import changed, claimed, fetched, rows, store, times
+from tests.steps.deployment import SOURCE, Deployment
+from tests.steps.validate.stages import in_production, left, validate, verdict
+
+_text = (ROOT / "steps/validate/__main__.py").read_text()
+_stated = re.search(r"Commit boundaries: ([a-z_, \n]+)\.", ast.get_docstring(ast.parse(_text)) or "")
+assert _stated
+BOUNDARIES = [name.strip() for name in _stated[1].split(",")]
+BEFORE = rows(1200)
+
+
+@pytest.fixture(autouse=True)
+def _led_here(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in deployment.environment.items():
+        monkeypatch.setenv(name, value)
+
+
+def said(capsys: pytest.CaptureFixture[str]) -> str:
+    return " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_killed_and_run_again(deployment: Deployment, boundary: str) -> None:
+    in_production(deployment, BEFORE)
+    some = changed(rows(1200, seed=1), price=times(2))
+    claim = fetched(deployment, "r", 1, some)
+    killed = deployment.run("validate", "--run-id", "r", killed_at=boundary)
+    assert killed.returncode == -9, killed.stdout
+    assert validate("r") == DONE
+    once = left(deployment, claim)
+    assert validate("r") == DONE
+    assert left(deployment, claim) == once
+    found = verdict(deployment, claim)
+    # As if never killed: the same batch again, under a number of its own.
+    undisturbed = fetched(deployment, "undisturbed", 2, some)
+    assert validate("undisturbed") == DONE
+    again = verdict(deployment, undisturbed)
+    assert (found.verdict, found.reasons, found.policy) == (again.verdict, again.reasons, again.policy)
+    assert {**found.report, "batch": 2} == again.report
+
+
+def test_two_at_once_give_one_verdict(deployment: Deployment) -> None:
+    in_production(deployment, BEFORE)
+    claim = fetched(deployment, "r", 1, rows(1200, seed=1))
+    both = [deployment.start("validate", "--run-id", "r") for _ in range(2)]
+    ended = [process.communicate(timeout=240)[0] for process in both]
+    assert [process.returncode for process in both] == [DONE, DONE], ended
+    assert sum("nothing repeated" in one for one in ended) == 1
+    assert [row["verdict"] for row in deployment.rows("verdicts") if row["claim_id"] == claim.claim_id] == ["SKIP"]
+    runs = deployment.tracking.search_runs([deployment.tracking.get_experiment_by_name("house-price").experiment_id])
+    assert sum(run.data.tags.get("appraiser.run_id") == "r" for run in runs) == 1
+
+
+def test_a_quarantine_run_again_stays_one(deployment: Deployment) -> None:
+    claim = fetched(deployment, "r", 0, rows(50, bed="444.0"))
+    assert validate("r") == FAILED
+    once = left(deployment, claim)
+    assert validate("r") == FAILED
+    assert left(deployment, claim) == once
+    assert len(deployment.rows("alerts")) == 1
+
+
+def test_the_next_attempt_adopts_the_verdict_and_fences_off_this_one(
+    deployment: Deployment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = fetched(deployment, "r", 0, BEFORE)
+    assert validate("r") == DONE
+    second = deployment.claim("r2", 0, done="fetch", adopting=first)
+    assert validate("r2") == DONE
+    assert "adopted from an earlier attempt" in said(capsys)
+    assert len(deployment.rows("verdicts")) == 1
+    assert verdict(deployment, second) == verdict(deployment, first)
+    deployment.claim("r3", 0, done="fetch", adopting=first)
+    late = fetched(deployment, "late", 1, rows(300, seed=1))
+    claimed(deployment, "later", 1)
+    assert validate("late") == FENCED
+    assert late.claim_id not in {row["claim_id"] for row in deployment.rows("dataset_batches")}
+
+
+def test_no_fetch_no_verdict(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
+    store(deployment, 0, BEFORE)
+    deployment.claim("r", 0)
+    assert validate("r") == FAILED
+    assert "fetch has not completed for run r" in said(capsys)
+
+
+def test_half_a_batch_is_refused(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
+    store(deployment, 0, BEFORE, count=5)
+    claimed(deployment, "r", 0)
+    assert validate("r") == FAILED
+    assert "RAW has 1200 rows of batch 0; it was stored with 5" in said(capsys)
+
+
+def test_mlflow_down_is_named_before_anything_is_decided(deployment: Deployment) -> None:
+    fetched(deployment, "r", 0, BEFORE)
+    address = f"http://127.0.0.1:{free_loopback_port()}"
+    ended = deployment.run("validate", "--run-id", "r", APPRAISER_MLFLOW_URL=address)
+    assert ended.returncode == RETRY
+    printed = " ".join(ended.stdout.split())
+    assert f"APPRAISER_MLFLOW_URL: no answer from {address}" in printed
+    assert "Traceback" not in ended.stdout + ended.stderr
+    assert deployment.rows("verdicts") == deployment.rows("dataset_batches") == []
+    assert validate("r") == DONE
+
+
+@pytest.mark.parametrize("database", ["raw", "clean", "ledger"])
+def test_a_database_that_is_not_there_is_named(deployment: Deployment, database: str) -> None:
+    in_production(deployment, BEFORE)
+    fetched(deployment, "r", 1, rows(1200, seed=1))
+    url = re.sub(r":\d+/", f":{free_loopback_port()}/", deployment.databases.url(database))
+    ended = deployment.run("validate", "--run-id", "r", **{f"APPRAISER_{database.upper()}_URL": url})
+    assert ended.returncode == RETRY
+    assert f"APPRAISER_{database.upper()}_URL: no answer from 127.0.0.1:" in " ".join(ended.stdout.split())
+    assert "Traceback" not in ended.stdout + ended.stderr
+
+
+def test_wrong_options_unknown_runs_and_another_source(deployment: Deployment) -> None:
+    fetched(deployment, "r", 0, rows(30))
+    assert deployment.run("validate").returncode == 2
+    unknown = deployment.run("validate", "--run-id", "nobody")
+    assert unknown.returncode == FAILED
+    assert "run nobody has no claim in the ledger" in " ".join(unknown.stdout.split())
+    other = deployment.run("validate", "--run-id", "r", APPRAISER_SOURCE_ID="another")
+    assert other.returncode == FAILED
+    assert f"this ledger belongs to the source {SOURCE}" in " ".join(other.stdout.split())
