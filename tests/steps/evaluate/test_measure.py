@@ -121,7 +121,8 @@ def test_a_batch_without_test_rows_has_its_sentence_and_none_at_all_is_refused(
 
 
 def test_run_again_it_repeats_nothing(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
-    weak_champion(deployment)
+    trained(deployment, "r0", trees=8)
+    assert (run("r0"), promote("r0")) == (DONE, DONE)
     trained(deployment, "r1", 1)
     assert run("r1") == DONE
     before = everything(deployment)
