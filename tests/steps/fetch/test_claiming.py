@@ -124,6 +124,7 @@ def test_two_processes_of_one_run_store_and_claim_one_batch(fetching: Fetching) 
     assert fetching.asked() == 1
 
 
+@pytest.mark.faults
 def test_two_runs_at_once_leave_one_winner_per_batch(fetching: Fetching) -> None:
     fetching.misbehave({"fault": "late_first_byte", "seconds": 2, "times": 1})
     assert codes([fetching.start("a"), fetching.start("b")]) == [DONE, DONE]
