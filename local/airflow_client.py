@@ -46,6 +46,7 @@ class AirflowClient:
 
     def __init__(self, url: str, dag: str = DAG, timeout: float = _SECONDS) -> None:
         self._dag = f"/api/v2/dags/{dag}"
+        self.url = url
         self._http = httpx.Client(base_url=url, timeout=timeout)
         self._token: str | None = None
 

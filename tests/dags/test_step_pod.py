@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from signal import SIGKILL, SIGTERM
 
+import httpx
+import psutil
 import pytest
 
 from local.airflow import NAMESPACE
@@ -176,6 +178,21 @@ def test_a_cleared_task_runs_again_in_a_pod_of_its_own(what: str, state: str, pl
     plain.await_starts(run, 2)
     plain.await_run(run)
     assert (plain.task(run).state, plain.starts(run), len(plain.pods(run))) == (state, 2, 2)
+
+
+def test_airflow_listens_on_loopback_only(plain: Scenario) -> None:
+    home = str(plain.told.parents[1] / "airflow")
+    ours = [process for process in psutil.process_iter() if environment_of(process).get("AIRFLOW_HOME") == home]
+    listening = [at.laddr for process in ours for at in process.net_connections() if at.status == psutil.CONN_LISTEN]
+    assert {at.ip for at in listening} == {"127.0.0.1"}
+    assert {at.port for at in listening} == {httpx.URL(plain.airflow.url).port}
+
+
+def environment_of(process: psutil.Process) -> dict[str, str]:
+    try:
+        return process.environ()
+    except psutil.Error:
+        return {}
 
 
 def test_parameters_out_of_bounds_are_refused_with_the_reason(plain: Scenario) -> None:

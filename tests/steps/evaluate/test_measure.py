@@ -73,7 +73,6 @@ def test_a_first_model_is_measured_beside_the_median(
     assert "RMSE" in capsys.readouterr().out.split("─" * 78)[-2]
 
 
-@pytest.mark.faults
 def test_a_better_candidate_its_errors_plots_and_metrics(deployment: Deployment) -> None:
     champion = weak_champion(deployment)
     claim, version = trained(deployment, "r1", 1)

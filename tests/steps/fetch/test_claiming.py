@@ -2,7 +2,7 @@
 
 import pytest
 
-from steps.common.step import DONE, FAILED, NOTHING_TO_DO, RETRY, main
+from steps.common.step import DONE, FAILED, FENCED, NOTHING_TO_DO, RETRY, main
 from steps.fetch import claiming
 from steps.fetch.__main__ import FETCH
 from tests.servers import free_loopback_port
@@ -124,12 +124,17 @@ def test_two_processes_of_one_run_store_and_claim_one_batch(fetching: Fetching) 
     assert fetching.asked() == 1
 
 
-@pytest.mark.faults
 def test_two_runs_at_once_leave_one_winner_per_batch(fetching: Fetching) -> None:
     fetching.misbehave({"fault": "late_first_byte", "seconds": 2, "times": 1})
-    assert codes([fetching.start("a"), fetching.start("b")]) == [DONE, DONE]
-    # The second finds the first's batch unfinished and cannot know that it is alive: it takes over, and fences it.
-    assert [claim[1:3] for claim in claims(fetching)] == [(0, 1), (0, 2)]
+    ended = dict(zip("ab", codes([fetching.start("a"), fetching.start("b")]), strict=True))
+    # The second finds the first's batch unfinished and cannot know that it is alive: it takes over, and fences it,
+    # unless the first was done before that.
+    (loser, *first), (winner, *second) = (claim[:3] for claim in claims(fetching))
+    assert (first, second) == ([0, 1], [0, 2])
+    assert ended[winner] == DONE
+    assert ended[loser] in {DONE, FENCED}
+    assert (1,) in fetching.query("ledger", "SELECT count(*) FROM completions WHERE claim_id = 2")
+    assert list(fetching.stored()) == [0]
     assert fetching.asked() == 1
 
 
