@@ -42,6 +42,9 @@ test: install .envs/dev/.installed  ## all tests
 faults: install .envs/dev/.installed  ## the long fault runs
 	.envs/dev/bin/python -m pytest -m faults tests
 
+lab: install .envs/dev/.installed  ## planted causes through the real steps, and the gate's honesty: right or wrong
+	.envs/dev/bin/python -m tests.faults
+
 lint: .envs/dev/.installed  ## ruff and mypy
 	.envs/dev/bin/ruff check .
 	.envs/dev/bin/ruff format --check .
@@ -63,4 +66,4 @@ clean:  ## remove every environment and all local state
 	  then echo "a run still uses $${lock%/lock}; stop it first" >&2; exit 1; fi; done
 	rm -rf .envs .local .tools .mypy_cache .ruff_cache .pytest_cache
 
-.PHONY: help install run test faults lint lock bench ci clean
+.PHONY: help install run test faults lab lint lock bench ci clean

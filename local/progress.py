@@ -90,13 +90,13 @@ class Progress:
         self._stream.flush()
 
 
-def main_reason(reasons: Any) -> str:
-    """Return the first reason of a verdict, in short."""
+def main_reason(reasons: Any, most: int | None = _REASON_LENGTH) -> str:
+    """Return the first reason of a verdict, cut to so many characters, or whole."""
     if not reasons:
         return ""
     first = reasons[0]
     text = f"{first['code']}: {first['sentence']}" if first.get("sentence") else str(first["code"])
-    return text if len(text) <= _REASON_LENGTH else f"{text[: _REASON_LENGTH - 1]}…"
+    return text if most is None or len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _cells(batch: BatchHistory) -> list[str]:
@@ -106,7 +106,7 @@ def _cells(batch: BatchHistory) -> list[str]:
         str(batch.claim.batch_number),
         f"{batch.rows:,}" if batch.rows is not None else "",
         batch.validate.verdict if batch.validate else batch.outcome or "no verdict",
-        main_reason(batch.validate.reasons) if batch.validate else "",
+        main_reason(batch.validate.reasons, most=None) if batch.validate else "",
         _dollars(evidence.candidate.metrics.rmse) if evidence else "",
         _dollars(champion.metrics.rmse) if champion else "",
         " to ".join(map(_dollars, batch.gain)) if batch.gain else "",

@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,15 +93,20 @@ class Databases:
 @pytest.fixture
 def databases(server: Server) -> Databases:
     """Return fresh, empty databases, copied from those the upgrade made, with the same rights."""
+    return copy_databases(server, {template: template for template in _TEMPLATES})
+
+
+def copy_databases(server: Server, templates: Mapping[str, str]) -> Databases:
+    """Return copies of databases nobody is connected to, with the same rights; `templates` by the settings' names."""
     suffix = uuid.uuid4().hex[:10]
-    names = {template: f"{template}_{suffix}" for template in _TEMPLATES}
+    names = {name: f"{name}_{suffix}" for name in templates}
     with server.connect(SUPERUSER, "postgres") as connection:
         connection.autocommit = True
-        for template, name in names.items():
-            _execute(connection, "CREATE DATABASE {} TEMPLATE {}", name, template)
-            _execute(connection, "REVOKE ALL ON DATABASE {} FROM PUBLIC", name)
+        for name, template in templates.items():
+            _execute(connection, "CREATE DATABASE {} TEMPLATE {}", names[name], template)
+            _execute(connection, "REVOKE ALL ON DATABASE {} FROM PUBLIC", names[name])
             for role in ("pipeline", "serving"):
-                _execute(connection, "GRANT CONNECT ON DATABASE {} TO {}", name, role)
+                _execute(connection, "GRANT CONNECT ON DATABASE {} TO {}", names[name], role)
     # Not dropped: that waits for a checkpoint, and the whole server goes with the session's folder.
     return Databases(server, names)
 
