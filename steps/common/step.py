@@ -185,9 +185,11 @@ def _ended(name: str, how: str, why: Exception, exit_code: int) -> int:
 def run(step: Step, job: Job) -> int:
     """Do a step's work under its run's claim unless it is done already; return the exit code."""
     ledger.open_ledger(job.ledger, job.source_id)
+    # From before the claim: the first step does its work to make one.
+    began = time.monotonic()
     job.claim = step.claim(job) if step.claim else _claim_of_run(job)
     with advisory_lock(job.ledger, f"{step.name}/{job.claim.claim_id}", _TURN_SECONDS):
-        return _run_claimed(step, job)
+        return _run_claimed(step, job, began)
 
 
 def _claim_of_run(job: Job) -> Claim:
@@ -198,7 +200,7 @@ def _claim_of_run(job: Job) -> Claim:
     return claim
 
 
-def _run_claimed(step: Step, job: Job) -> int:
+def _run_claimed(step: Step, job: Job, began: float) -> int:
     if step.previous and job.completed(step.previous).exit_code:
         raise NothingToDo(f"{step.previous} ended the run early; its log and the ledger say why")
     known = done_before(step, job) or adopted(step, job)
@@ -209,7 +211,6 @@ def _run_claimed(step: Step, job: Job) -> int:
         return known.exit_code
     with job.ledger.connect() as connection:
         ledger.refuse_if_fenced(connection, job.claim)
-    began = time.monotonic()
     result = step.perform(job)
     complete(job, result, time.monotonic() - began)
     logs.close(title(job), result.lines, f"exit code {result.exit_code}")

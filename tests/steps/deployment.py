@@ -4,6 +4,7 @@ What steps before the tested one leave behind is written through the same functi
 """
 
 import os
+import random
 import subprocess
 from dataclasses import dataclass
 from functools import cached_property
@@ -143,6 +144,18 @@ class Deployment:
             [*self._command(step, None), *options],
             env=self._variables(settings), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
+
+    def kill_at_a_moment(self, step: str, seed: int, longest: float, *options: str, **settings: str) -> None:
+        """Start a step and kill it at a random moment, `longest` seconds after its start at the latest.
+
+        On a busy machine all moments are early ones; on a quiet one some are after its end.
+        """
+        process = self.start(step, *options, **settings)
+        try:
+            process.wait(random.Random(f"{step} {seed}").uniform(0.5, longest))  # noqa: S311  # a moment, not a secret
+        except subprocess.TimeoutExpired:
+            process.kill()
+        process.communicate()
 
     def _command(self, step: str, killed_at: str | None) -> list[str]:
         program = str(ROOT / ".envs" / step / "bin" / "python")

@@ -141,11 +141,7 @@ def test_a_later_attempt_adopts_what_is_there_and_fences_off_the_earlier(deploym
     assert run("r") == FENCED
 
 
-@pytest.mark.parametrize("boundary", BOUNDARIES)
-def test_killed_and_run_again(deployment: Deployment, boundary: str) -> None:
-    judged(deployment, verdict="SKIP")
-    killed = deployment.run("clean", "--run-id", "r", killed_at=boundary)
-    assert killed.returncode == -9, killed.stdout
+def run_again_after_a_kill(deployment: Deployment) -> None:
     again = deployment.run("clean", "--run-id", "r")
     assert again.returncode == DONE, again.stdout
     undisturbed = left(deployment.clean)
@@ -155,6 +151,21 @@ def test_killed_and_run_again(deployment: Deployment, boundary: str) -> None:
     assert left(deployment.clean) == undisturbed
     assert len(completions(deployment)) == 1
     assert outcomes(deployment) == ["SKIP"]
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_killed_and_run_again(deployment: Deployment, boundary: str) -> None:
+    judged(deployment, verdict="SKIP")
+    killed = deployment.run("clean", "--run-id", "r", killed_at=boundary)
+    assert killed.returncode == -9, killed.stdout
+    run_again_after_a_kill(deployment)
+
+
+@pytest.mark.parametrize("seed", [*range(3), *(pytest.param(seed, marks=pytest.mark.faults) for seed in range(3, 23))])
+def test_killed_at_a_random_moment_and_run_again(deployment: Deployment, seed: int) -> None:
+    judged(deployment, verdict="SKIP")
+    deployment.kill_at_a_moment("clean", seed, 2.5, "--run-id", "r")
+    run_again_after_a_kill(deployment)
 
 
 def test_two_at_once_leave_one_result(deployment: Deployment) -> None:

@@ -1,26 +1,18 @@
 """Evaluate killed with SIGKILL at any moment, not only at commit boundaries, and run again."""
 
-import random
-import subprocess
-
 import pytest
 
 from steps.common.step import DONE
 from tests.steps.deployment import Deployment
 from tests.steps.evaluate.stages import completed, trained
 
-# How long an undisturbed run takes at most where nothing else runs; on a busy machine all moments are early ones.
-_SECONDS = 12.0
+# How long an undisturbed run takes at most where nothing else runs.
+_LONGEST = 12.0
 
 
 def killed_and_run_again(deployment: Deployment, seed: int) -> None:
     claim, version = trained(deployment, "r0")
-    process = deployment.start("evaluate", "--run-id", "r0")
-    try:
-        process.wait(random.Random(seed).uniform(1, _SECONDS))  # noqa: S311  # a moment, not a secret
-    except subprocess.TimeoutExpired:
-        process.kill()
-    process.communicate()
+    deployment.kill_at_a_moment("evaluate", seed, _LONGEST, "--run-id", "r0")
     again = deployment.run("evaluate", "--run-id", "r0")
     assert again.returncode == DONE, again.stdout
     (row,) = deployment.rows("evidence")

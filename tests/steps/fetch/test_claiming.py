@@ -146,6 +146,12 @@ def test_a_ledger_of_another_source_is_refused(fetching: Fetching, capsys: pytes
     assert fetching.state() == before
 
 
+def test_waiting_for_the_source_counts_as_the_steps_time(fetching: Fetching) -> None:
+    fetching.misbehave({"fault": "late_first_byte", "seconds": 1.5, "times": 1})
+    fetching.batch("r0")
+    assert fetching.query("ledger", "SELECT seconds > 1.5 FROM completions") == [(True,)]
+
+
 @pytest.mark.parametrize("database", ["raw", "ledger"])
 def test_a_database_away_is_named_with_its_setting(
     fetching: Fetching, capsys: pytest.CaptureFixture[str], database: str

@@ -1,8 +1,5 @@
 """Tune and train killed with SIGKILL at random moments, then run again: one whole sweep, one whole version."""
 
-import random
-import time
-
 import pytest
 
 from tests.steps.deployment import Deployment
@@ -16,10 +13,7 @@ _LONGEST = {"tune": 14.0, "train": 9.0}
 
 def kill(deployment: Deployment, step: str, seed: int) -> None:
     """Kill a step of run `r` at a random moment, which may be after its end."""
-    process = deployment.start(step, "--run-id", "r", APPRAISER_TRIALS=tune_step.TRIALS)
-    time.sleep(random.Random(f"{step}{seed}").uniform(0.5, _LONGEST[step]))  # noqa: S311  # a moment, not a secret
-    process.kill()
-    process.communicate()
+    deployment.kill_at_a_moment(step, seed, _LONGEST[step], "--run-id", "r", APPRAISER_TRIALS=tune_step.TRIALS)
 
 
 def killed_anywhere(deployment: Deployment, seed: int) -> None:
