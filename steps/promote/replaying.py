@@ -25,6 +25,11 @@ from steps.promote.what_if import UNTRAINED, Champions, Replayed, Trainings, rep
 
 Lines = list[tuple[str, object]]
 _WIDTH = 16
+_READING: Lines = [
+    ("exact", "every RMSE, and verdicts on pairs that were compared at the time"),
+    ("by a normal interval", "verdicts by the stored errors"),
+    ("assumed", "candidates as they were trained; a SKIP of which nobody knows stayed one"),
+]
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,7 @@ def what_if(job: Job) -> int:
         errors = ErrorStore(Tracking(job.settings), Path(folder))
         told = replay(events, other, errors.of)
         lines = [*other.lines(), *_history(told), *_champions(told), *_errors(told, errors), *_trainings(told)]
+        lines += _READING if told else []
     logs.close("promote · what if", lines, f"exit code {DONE}, nothing was changed")
     return DONE
 
