@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from steps.clean.clean import Cleaning
+from steps.common.cleaning import Cleaning
 from steps.common.logs import committed, log
 from steps.common.step import Job, Refused, Result, Step, main
 from steps.common.store import clean, ledger, raw

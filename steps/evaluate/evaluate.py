@@ -12,9 +12,9 @@ import numpy as np
 
 from steps.common.columns import Floats
 from steps.common.evidence import SCHEMA_VERSION, Evidence, Gain, Infrastructure, Model, NoiseFloor, Slice, Stored
+from steps.common.resampling import REPLICATES, SEED, distribution, resampled_sums
 from steps.common.store.clean import Listings
 from steps.evaluate import slices
-from steps.evaluate.resampling import REPLICATES, SEED, distribution, resampled_sums
 from steps.evaluate.scores import Properties, Scored, metrics, properties, refuse_other_rows, rows_digest, unmeasured
 
 

@@ -96,7 +96,7 @@ def _decide(job: Job, turn: Turn, policy: Policy) -> Decided:
         found = models.evidence(connection, measured, champion or 0)
     if found is None and setting is None:
         return Decided(_stale(job, champion, policy), candidate.version, champion)
-    verdict = decide(_intact(found), policy)
+    verdict = decide(intact(found), policy)
     if setting is not None and verdict.verdict != PROMOTE:
         sentence = f"The alias was set by this promotion (event {setting.event_id}) under the policy of that time."
         verdict = replace(verdict, verdict=PROMOTE, reasons=[{"code": "CARRIED_OUT", "sentence": sentence}])
@@ -110,7 +110,8 @@ def _candidate(connection: Connection, job: Job) -> ModelVersion:
     return found
 
 
-def _intact(found: models.Evidence | None) -> Mapping[str, Any]:
+def intact(found: models.Evidence | None) -> Mapping[str, Any]:
+    """Return evidence as it was measured, nothing where there is none; raise Refused for evidence that was changed."""
     if found is None:
         return {}
     if evidence.sha(found.evidence) != found.sha:

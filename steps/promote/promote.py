@@ -18,7 +18,7 @@ from steps.promote.policy import Policy
 PROMOTE: Final = "PROMOTE"
 HOLD: Final = "HOLD"
 REJECT: Final = "REJECT"
-_GUARDED: Final = frozenset({"status", "zip_seen"})
+GUARDED: Final = frozenset({"status", "zip_seen"})
 
 Reason = dict[str, Any]
 
@@ -101,7 +101,7 @@ def _first_model(found: Evidence, baseline: float, failures: list[Reason]) -> tu
         raise Incomplete("there was a champion before, and it was not measured")
     candidate = _rmse(found.candidate.metrics, "candidate")
     figures = {"candidate_rmse": candidate, "baseline_rmse": baseline}
-    figure = f"RMSE {_dollars(candidate)}, against {_dollars(baseline)} of always saying the median price"
+    figure = f"RMSE {dollars(candidate)}, against {dollars(baseline)} of always saying the median price"
     if not candidate < baseline:
         sentence = f"The first model is no better than the median price: {figure}."
         failures.append(_reason("NOT_BETTER_THAN_MEDIAN", sentence, **figures))
@@ -115,8 +115,8 @@ def _literal(candidate: float, champion: float, failures: list[Reason]) -> tuple
     figures = {"candidate_rmse": candidate, "champion_rmse": champion, "gain": champion - candidate}
     better = candidate < champion
     sentence = (
-        f"Literal rule (confidence 0): RMSE {_dollars(candidate)} is {'' if better else 'not '}lower than the "
-        f"champion's {_dollars(champion)}."
+        f"Literal rule (confidence 0): RMSE {dollars(candidate)} is {'' if better else 'not '}lower than the "
+        f"champion's {dollars(champion)}."
     )
     reason = _reason("LOWER_RMSE" if better else "NOT_LOWER_RMSE", sentence, **figures)
     return (PROMOTE if better and not failures else REJECT), [*failures, reason], figures
@@ -153,8 +153,8 @@ def _mean_error(found: Evidence, policy: Policy) -> list[Reason]:
     if candidate <= allowed:
         return []
     sentence = (
-        f"The mean absolute error is {_dollars(candidate)}, more than {policy.mae_tolerance:.1%} above the champion's "
-        f"{_dollars(champion)}."
+        f"The mean absolute error is {dollars(candidate)}, more than {policy.mae_tolerance:.1%} above the champion's "
+        f"{dollars(champion)}."
     )
     return [_reason("MAE_WORSE", sentence, measured=candidate, threshold=allowed)]
 
@@ -165,12 +165,10 @@ def _slices(found: Evidence, policy: Policy, figures: dict[str, Any]) -> list[Re
     A slice wholly in batches the champion was trained on is evidence only: fitted on a truncated range of prices, it
     looks better on its old range than any honest successor.
     """
-    missing = _GUARDED - {part.by for part in found.slices}
+    missing = GUARDED - {part.by for part in found.slices}
     if missing:
         raise Incomplete(f"there are no slices by {', '.join(sorted(missing))}")
-    guarded = [
-        part for part in found.slices if part.by in _GUARDED and part.rows >= policy.slice_rows and part.new_rows
-    ]
+    guarded = [part for part in found.slices if part.by in GUARDED and part.rows >= policy.slice_rows and part.new_rows]
     tested = sorted(((_ratio(part).share_up_to(1 + policy.slice_tolerance), part) for part in guarded), key=_by_p)
     figures["guarded"] = [{"by": part.by, "value": part.value, "p": p} for p, part in tested]
     if figures["guard_lifted"]:
@@ -204,34 +202,34 @@ def _slice_worse(part: Slice, p: float, policy: Policy) -> Reason:
 
 def _compared(figures: Mapping[str, Any]) -> Reason:
     sentence = (
-        f"RMSE {_dollars(figures['candidate_rmse'])} against the champion's {_dollars(figures['champion_rmse'])} on "
-        f"the same {figures['rows']:,} rows: gain {_dollars(figures['gain'])}, {_interval(figures)}."
+        f"RMSE {dollars(figures['candidate_rmse'])} against the champion's {dollars(figures['champion_rmse'])} on "
+        f"the same {figures['rows']:,} rows: gain {dollars(figures['gain'])}, {_interval(figures)}."
     )
     return _reason("COMPARED", sentence)
 
 
 def _better(figures: Mapping[str, Any]) -> Reason:
     sentence = (
-        f"RMSE falls from {_dollars(figures['champion_rmse'])} to {_dollars(figures['candidate_rmse'])} on the same "
-        f"{figures['rows']:,} rows; the gain of {_dollars(figures['gain'])} is at least {_dollars(figures['low'])}, "
-        f"above the {_dollars(figures['threshold'])} asked for."
+        f"RMSE falls from {dollars(figures['champion_rmse'])} to {dollars(figures['candidate_rmse'])} on the same "
+        f"{figures['rows']:,} rows; the gain of {dollars(figures['gain'])} is at least {dollars(figures['low'])}, "
+        f"above the {dollars(figures['threshold'])} asked for."
     )
     return _reason("BETTER", sentence, measured=figures["low"], threshold=figures["threshold"])
 
 
 def _worse(figures: Mapping[str, Any]) -> Reason:
     sentence = (
-        f"RMSE rises from {_dollars(figures['champion_rmse'])} to {_dollars(figures['candidate_rmse'])}, by at least "
-        f"{_dollars(-figures['high'])}: more than rows or training by chance explain ({_dollars(figures['noise'])})."
+        f"RMSE rises from {dollars(figures['champion_rmse'])} to {dollars(figures['candidate_rmse'])}, by at least "
+        f"{dollars(-figures['high'])}: more than rows or training by chance explain ({dollars(figures['noise'])})."
     )
     return _reason("WORSE", sentence, measured=figures["high"], threshold=-figures["noise"])
 
 
 def _cannot_tell(figures: Mapping[str, Any]) -> Reason:
     sentence = (
-        f"Cannot tell: the gain in RMSE is {_dollars(figures['gain'])}, {_interval(figures)}, and "
-        f"{_dollars(figures['threshold'])} is asked for. The smallest gain these {figures['rows']:,} rows could have "
-        f"shown is {_dollars(figures['smallest_detectable'])}."
+        f"Cannot tell: the gain in RMSE is {dollars(figures['gain'])}, {_interval(figures)}, and "
+        f"{dollars(figures['threshold'])} is asked for. The smallest gain these {figures['rows']:,} rows could have "
+        f"shown is {dollars(figures['smallest_detectable'])}."
     )
     return _reason(
         "CANNOT_TELL", sentence, measured=figures["low"], threshold=figures["threshold"],
@@ -240,8 +238,9 @@ def _cannot_tell(figures: Mapping[str, Any]) -> Reason:
 
 
 def _interval(figures: Mapping[str, Any]) -> str:
-    return f"between {_dollars(figures['low'])} and {_dollars(figures['high'])}"
+    return f"between {dollars(figures['low'])} and {dollars(figures['high'])}"
 
 
-def _dollars(amount: float) -> str:
+def dollars(amount: float) -> str:
+    """Return an amount as it stands in sentences."""
     return f"{'-' if amount < 0 else ''}${abs(amount):,.0f}"

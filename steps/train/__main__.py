@@ -4,11 +4,17 @@ Parameters and tree count are the sweep's. The model goes to MLflow as a directo
 every file of it to the ledger: what differs from these is never loaded by us. A process killed on the way leaves at
 worst files nobody refers to; a registered version is found again by the run's key. The test part is not read.
 
+`--reproduce VERSION` makes a version again from RAW and says what differs, for which no run id is needed: its train
+part from the rows as received, the fit with the recorded parameters, seed and threads. It writes nothing. It exits
+with 0 when the same rows give the same prices, else with 100. It needs APPRAISER_RAW_URL, which the training pod is
+not given: an operator sets it for this.
+
 Commit boundaries: logged, registered, recorded, completion.
 """
 
 from __future__ import annotations
 
+import argparse
 import datetime as dt
 import hashlib
 import json
@@ -29,7 +35,20 @@ from steps.common.store.ledger import Completion
 from steps.common.store.models import ModelFile, ModelVersion
 from steps.common.tracking import Tracking, log_metrics, nested_run, pipeline_run, run_key, tag
 from steps.train import model_directory, registering, train
+from steps.train.build import build
 from steps.train.registering import Registered
+from steps.train.reproducing import reproduce
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the errand of making a version again."""
+    parser.add_argument("--reproduce", type=_version, metavar="VERSION", help="make this version again and compare")
+
+
+def _version(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError("versions count from 1")
+    return number
 
 
 class VersionGone(Refused):
@@ -71,7 +90,7 @@ def _train(job: Job, tracking: Tracking) -> Registered:
         tuned=tuned,
         frozen={
             "source_id": frozen.source_id, "fingerprint": frozen.fingerprint, "batches": list(frozen.batches),
-            "content_shas": list(frozen.content_shas),
+            "content_shas": list(frozen.content_shas), "clean_digests": list(frozen.clean_digests),
         },
         rows=len(rows), threads=job.settings.threads, made=_made(job),
     )  # fmt: skip
@@ -91,15 +110,12 @@ def _train(job: Job, tracking: Tracking) -> Registered:
         )  # fmt: skip
 
 
-def _made(job: Job) -> dict[str, str]:
-    settings = job.settings
+def _made(job: Job) -> dict[str, Any]:
     return {
         "run_id": job.run_id,
         "batch": str(job.claim.batch_number),
         "trained_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        "git_sha": settings.git_sha,
-        "image_digest": settings.image_digest,
-        "built_at": settings.built_at,
+        **build(job.settings),
     }
 
 
@@ -149,4 +165,4 @@ def _lines(summary: Mapping[str, Any], card: Mapping[str, Any]) -> list[tuple[st
 
 
 if __name__ == "__main__":
-    sys.exit(main(Step("train", perform, recheck), description=__doc__))
+    sys.exit(main(Step("train", perform, recheck, arguments, {"reproduce": reproduce}), description=__doc__))

@@ -28,12 +28,12 @@ class HeldOutRowsSeen(Exception):
     """Rows of the test part were handed to training; nothing was fitted."""
 
 
-def fit(train: Listings, parameters: Parameters, trees: int, threads: int) -> Fitted:
+def fit(train: Listings, parameters: Parameters, trees: int, threads: int, seed: int = SEED) -> Fitted:
     """Fit the candidate on listings of buckets 20 to 99; raises HeldOutRowsSeen for any other."""
     strange = ~np.isin(train.bucket, list(TRAIN_BUCKETS))
     if strange.any():
         raise HeldOutRowsSeen(f"{int(strange.sum())} rows of the test part among {len(train)} rows to train on")
-    return booster.fit(train.columns, train.price, train.bucket, parameters, trees, threads, SEED)
+    return booster.fit(train.columns, train.price, train.bucket, parameters, trees, threads, seed)
 
 
 def golden(train: Listings) -> list[Listing]:
@@ -55,11 +55,11 @@ def _listing(columns: Columns, row: int) -> Listing:
 
 
 def card(
-    *, tuned: Mapping[str, Any], frozen: Mapping[str, Any], rows: int, threads: int, made: Mapping[str, str]
+    *, tuned: Mapping[str, Any], frozen: Mapping[str, Any], rows: int, threads: int, made: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return where a model comes from.
 
-    `tuned` is the summary of the sweep, `frozen` names the data set, `made` says when and by which build.
+    `tuned` is the summary of the sweep, `frozen` names the data set, `made` says when, by which build and with what.
     """
     return {
         **made,

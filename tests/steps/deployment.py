@@ -11,9 +11,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from psycopg import sql
 from sqlalchemy import Engine, create_engine, text
 
 from local.mlflow_server import MlflowServer
+from local.postgres import SUPERUSER
 from steps.common import registry
 from steps.common.settings import Settings
 from steps.common.step import ORDER
@@ -128,6 +130,20 @@ class Deployment:
         """Return a table of the ledger, in the order it was written."""
         with self.ledger.connect() as connection:
             return [dict(row._mapping) for row in connection.execute(text(f"SELECT * FROM {table} ORDER BY 1, 2"))]  # noqa: S608
+
+    def everything(self) -> list[Any]:
+        """Return all there is in every database and in MLflow, for comparing before and after what writes nothing."""
+        found: list[Any] = []
+        for name in self.databases.names:
+            with self.databases.connect(name, SUPERUSER) as connection:
+                tables = connection.execute("SELECT relname::text FROM pg_stat_user_tables ORDER BY 1").fetchall()
+                for (table,) in tables:
+                    query = sql.SQL("SELECT t::text FROM {} t ORDER BY 1").format(sql.Identifier(str(table)))
+                    found += [table, connection.execute(query).fetchall()]
+        files = sorted((path, path.stat().st_mtime_ns) for path in (self.mlflow.folder / "artifacts").rglob("*"))
+        experiments = [one.experiment_id for one in self.tracking.search_experiments()]
+        runs = [run.to_dictionary() for run in self.tracking.search_runs(experiments)]
+        return [*found, files, runs, [dict(one) for one in self.tracking.search_model_versions("")], self.aliases()]
 
     def run(
         self, step: str, *options: str, killed_at: str | None = None, **settings: str

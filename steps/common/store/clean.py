@@ -183,18 +183,70 @@ def digest(connection: Connection, source_id: str, batch_number: int) -> str:
     return state.hexdigest()
 
 
+class BatchDigest:
+    """The digest of a batch that is not in CLEAN: what `digest` would return, were its rows written there.
+
+    Fed the blocks that `copy_columns` takes, in their order.
+    """
+
+    def __init__(self, source_id: str, batch_number: int) -> None:
+        self._batch: Final = (source_id, batch_number)
+        self._before: Final = f"{copying.written(source_id)}\t{batch_number}"
+        self._state: Final = hashlib.sha256(SPLIT_VERSION.encode())
+
+    def update(self, block: Sequence[Sequence[str]]) -> None:
+        """Add some listings, column by column."""
+        columns = dict(zip((*IDENTITY, *STORED_FIELDS), block, strict=True))
+        for name in _STORED_NUMBERS:
+            # PostgreSQL writes a float as Python does within the model's scope, but for the `.0` of a whole one.
+            columns[name] = [cell.removesuffix(".0") for cell in columns[name]]
+        for line in map("\t".join, zip(*columns.values(), strict=True)):
+            self._state.update(f"{self._before}\t{line}\n".encode())
+
+    def hexdigest(
+        self, connection: Connection, refusals: Iterable[tuple[int, Refusal]], counts: Mapping[str, Mapping[str, int]]
+    ) -> str:
+        """Return the digest, given the refusals and value counts too.
+
+        The connection is one to CLEAN's server, whichever database: it alone knows in which order it sorts texts.
+        """
+        for row, why in refusals:
+            cells = map(copying.written, (str(row), why.reason, why.field, why.rule))
+            self._state.update(f"{self._before}\t{'\t'.join(cells)}\n".encode())
+        found = [
+            (field, copying.read(value), rows) for field in COUNTED_FIELDS for value, rows in counts[field].items()
+        ]
+        fields, values, rows = zip(*found, strict=True) if found else ((), (), ())
+        query = sql.SQL(
+            "SELECT {}::text, {}::int, * FROM unnest({}::text[], {}::text[], {}::int[]) AS counted(field, value, rows) "
+            "ORDER BY field, value"
+        ).format(*self._batch, list(fields), list(values), list(rows))
+        for block in copying.copy_out(connection, query):
+            self._state.update(block)
+        return self._state.hexdigest()
+
+
 def read(connection: Connection, source_id: str, batches: Sequence[int], buckets: range | None = None) -> Listings:
     """Return the listings of some batches, of some buckets only if given; the filter is the database's.
 
-    Order: batch, then row. Codes of texts are given in order of appearance.
+    Order: batch, then row.
     """
-    seen: dict[str, dict[str, int]] = {name: {} for name in CATEGORIES}
     only = sql.SQL("AND bucket >= {} AND bucket < {}").format(buckets.start, buckets.stop) if buckets else sql.SQL("")
     query = sql.SQL("SELECT {} FROM listings WHERE source_id = {} AND batch_number = ANY({}) {} ORDER BY {}").format(
-        _identifiers(_READ), source_id, list(batches), only, _identifiers(_ORDER)
+        _identifiers(READ), source_id, list(batches), only, _identifiers(_ORDER)
     )
-    parts = [_parse_block(block, seen) for block in copying.copy_out(connection, query)]
-    parts = parts or [_parse_block(b"", seen)]
+    blocks = (copying.cells(block, len(READ)) for block in copying.copy_out(connection, query))
+    return from_cells(dict(zip(READ, block, strict=True)) for block in blocks)
+
+
+def from_cells(blocks: Iterable[Mapping[str, Sequence[str]]]) -> Listings:
+    """Return listings given some rows at a time, column by column, for every name of `READ`.
+
+    A cell is text as COPY, or `copying.written`, gives it. Codes of texts are given in order of appearance.
+    """
+    seen: dict[str, dict[str, int]] = {name: {} for name in CATEGORIES}
+    parts = [_parsed(block, seen) for block in blocks]
+    parts = parts or [_parsed(dict.fromkeys(READ, ()), seen)]
     merged = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     columns = Columns(
         {name: merged[name] for name in NUMBERS},
@@ -204,11 +256,11 @@ def read(connection: Connection, source_id: str, batches: Sequence[int], buckets
 
 
 _STORED_NUMBERS: Final = ("price", "bed", "bath", "acre_lot", "house_size")
-_READ: Final = (*_KEYS, *_STORED_NUMBERS, "prev_sold_date", *CATEGORIES)
+# The columns that a model learns from, or is told apart by.
+READ: Final = (*_KEYS, *_STORED_NUMBERS, "prev_sold_date", *CATEGORIES)
 
 
-def _parse_block(block: bytes, seen: dict[str, dict[str, int]]) -> dict[str, NDArray[Any]]:
-    by_name = dict(zip(_READ, copying.cells(block, len(_READ)) if block else [[]] * len(_READ), strict=True))
+def _parsed(by_name: Mapping[str, Sequence[str]], seen: dict[str, dict[str, int]]) -> dict[str, NDArray[Any]]:
     columns: dict[str, NDArray[Any]] = {name: np.array(list(map(int, by_name[name])), np.int64) for name in _KEYS}
     for name in _STORED_NUMBERS:
         columns[name] = _numbers(by_name[name])

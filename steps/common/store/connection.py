@@ -35,6 +35,11 @@ def open_engine(settings: Settings, name: str) -> Engine:
     return engine
 
 
+def read_only(engine: Engine) -> Engine:
+    """Return the engine with transactions in which the server refuses every write."""
+    return engine.execution_options(postgresql_readonly=True)
+
+
 def engine_options() -> dict[str, Any]:
     """Return what every engine is made with, those of libraries too: a small pool and every time-out."""
     return {

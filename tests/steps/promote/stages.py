@@ -79,11 +79,15 @@ def everything(deployment: Deployment) -> tuple[Any, ...]:
 
 def run(run_id: str) -> int:
     """Run the step here, as its module does, and return its exit code."""
-    from steps.promote.__main__ import arguments
-    from steps.promote.act import perform, recheck, roll_back
+    return main("--run-id", run_id)
 
-    promote = step.Step("promote", perform, recheck, arguments, {"rollback": roll_back})
-    return step.main(promote, ["--run-id", run_id])
+
+def main(*options: str) -> int:
+    """Run the module here with its options, and return its exit code."""
+    from steps.promote.__main__ import ERRANDS, arguments
+    from steps.promote.act import perform, recheck
+
+    return step.main(step.Step("promote", perform, recheck, arguments, ERRANDS), options)
 
 
 def sentence(deployment: Deployment, ready: Evaluated) -> str:

@@ -7,8 +7,10 @@ from steps.common.booster import DEFAULTS
 from steps.common.columns import from_listings
 from steps.common.features import features
 from steps.common.listing import SCOPE_VERSION, SPLIT_VERSION
+from steps.common.settings import Settings
 from steps.common.store.clean import Listings
 from steps.train import train
+from steps.train.build import build
 from steps.train.train import HeldOutRowsSeen
 from tests.steps.common.listings import house, market
 
@@ -63,10 +65,16 @@ def test_listings_without_their_optionals_become_golden_too() -> None:
 
 def test_a_card_names_data_parameters_and_versions() -> None:
     card = train.card(
-        tuned=TUNED, frozen={"fingerprint": "f", "batches": [0, 1]}, rows=10, threads=2, made={"trained_at": "now"}
+        tuned=TUNED,
+        frozen={"fingerprint": "f", "batches": [0, 1]},
+        rows=10,
+        threads=2,
+        made={"trained_at": "now", **build(Settings(git_sha="abc"))},
     )
     assert card["parameters"] == TUNED["parameters"]
     assert (card["trees"], card["threads"], card["rows"], card["batches"]) == (30, 2, 10, [0, 1])
+    assert card["git_sha"] == "abc"
+    assert card["libraries"].keys() == {"python", "numpy", "scikit-learn", "scipy", "xgboost-cpu"}
     assert (card["split_version"], card["scope_version"]) == (SPLIT_VERSION, SCOPE_VERSION)
     assert card["metrics"] == {
         "cv_rmse": 20_000.0, "defaults_cv_rmse": 21_000.0, "ridge_cv_rmse": 30_000.0,

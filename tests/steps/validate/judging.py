@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from steps.clean.clean import Cleaning
+from steps.common.cleaning import Cleaning
 from steps.common.listing import SOURCE_FIELDS
 from steps.common.store.copying import read
 from steps.common.store.raw import RawRows

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from steps.clean.clean import Cleaning
+from steps.common.cleaning import Cleaning
 from steps.common.listing import SOURCE_FIELDS, PricedListing, Refusal, bucket, parse, property_id
 from steps.common.store.clean import COUNTED_FIELDS, IDENTITY, STORED_FIELDS
 from steps.common.store.copying import written

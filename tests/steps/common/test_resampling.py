@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
+from steps.common import resampling
 from steps.common.columns import Floats
 from steps.common.evidence import PROBABILITIES, Distribution
+from steps.common.resampling import REPLICATES, distribution, resampled_sums
 from steps.common.store.clean import Listings
-from steps.evaluate import resampling, scores
-from steps.evaluate.resampling import REPLICATES, distribution, resampled_sums
+from steps.evaluate import scores
 from tests.steps.evaluate.houses import draw
 
 

@@ -1,0 +1,35 @@
+"""Every SQL statement on the order of past decisions: when attempts ended, how the alias moved beside them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Connection, and_, func, or_, select
+
+from steps.common.store.models import AliasEvent
+from steps.common.tables import ledger
+
+
+def ended_at(connection: Connection, source_id: str) -> dict[int, datetime]:
+    """Return when the last step of each attempt was completed, by claim id; attempts without any are left out."""
+    claims, done = ledger.claims, ledger.completions
+    rows = connection.execute(
+        select(done.c.claim_id, func.max(done.c.completed_at).label("at"))
+        .join(claims, claims.c.claim_id == done.c.claim_id)
+        .where(claims.c.source_id == source_id)
+        .group_by(done.c.claim_id)
+    )
+    return {row.claim_id: row.at for row in rows}
+
+
+def moves_by_hand(connection: Connection) -> list[AliasEvent]:
+    """Return every event by which the alias came to name a version otherwise than by a promotion, oldest first."""
+    table, intents = ledger.alias_events, ledger.alias_events.alias()
+    rolled_back = and_(table.c.kind == "ALIAS_SET", intents.c.kind == "ROLLBACK_INTENT")
+    rows = connection.execute(
+        select(table)
+        .outerjoin(intents, intents.c.event_id == table.c.intent_id)
+        .where(or_(table.c.kind == "ADOPTED", rolled_back))
+        .order_by(table.c.event_id)
+    )
+    return [AliasEvent(**{name: getattr(row, name) for name in AliasEvent.__dataclass_fields__}) for row in rows]
