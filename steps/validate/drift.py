@@ -172,10 +172,27 @@ def _new_category(name: str, one: Drift, policy: Policy) -> Reason | None:
     values = "a value" if one.new_distinct == 1 else f"{one.new_distinct:,} values"
     sentence = (
         f"{name} has {values} never seen before, on {one.new_rows:,} rows: {most}"
-        f"{' and others' if one.new_distinct > len(counting[:_NAMED]) else ''}; {policy.new_category_share:.0%} of the "
+        f"{' and others' if one.new_distinct > len(counting[:_NAMED]) else ''}; {policy.new_category_share:.1%} of the "
         f"rows counts"
     )
     return Reason(Code.NEW_CATEGORY, sentence, name, counting[0].share, policy.new_category_share)
+
+
+def too_few(found: Mapping[str, Drift], policy: Policy) -> list[Reason]:
+    """Return the columns whose new values are few enough to be named, and on too few rows to count."""
+    return [
+        Reason(Code.NEW_VALUES_TOO_FEW, _few(name, one, policy), name, one.new_share, policy.new_category_share)
+        for name, one in found.items()
+        if 0 < one.new_distinct <= _NAMED and _new_category(name, one, policy) is None
+    ]
+
+
+def _few(name: str, one: Drift, policy: Policy) -> str:
+    values = ", ".join(f"{shown(new.value)} on {new.rows:,}" for new in one.new_values)
+    return (
+        f"{name} has {'a value' if one.new_distinct == 1 else 'values'} never seen before on too few of the rows to "
+        f"count, from {policy.new_category_share:.1%} and {policy.new_category_rows} rows: {values}"
+    )
 
 
 def no_numeric_drift(found: Mapping[str, Drift], policy: Policy) -> Reason | None:

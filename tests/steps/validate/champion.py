@@ -21,7 +21,10 @@ def train(deployment: Deployment, claim: Claim, split: str = SPLIT_VERSION) -> i
     files = deployment.folder / f"model of {claim.claim_id}"
     folder = files / bundle.FOLDER
     folder.mkdir(parents=True)
-    card = {"split_version": split, "scope_version": SCOPE_VERSION, "batches": batches}
+    card = {
+        "split_version": split, "scope_version": SCOPE_VERSION, "batches": batches, "parameters": dict(DEFAULTS),
+        "trees": TREES,
+    }  # fmt: skip
     bundle.write(folder, found, [house()], card)
     return deployment.version(claim, files, card)
 
