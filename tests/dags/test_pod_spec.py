@@ -6,7 +6,7 @@ import pytest
 
 from tests.dags.conftest import RUN_ID, Render
 
-OPTIONS = {"fetch": ["--force-train", "false"], "tune": ["--trials", "20"]}
+OPTIONS = {"fetch": ["--force-train", "false"], "validate": ["--allow-rollback", "false"], "tune": ["--trials", "20"]}
 SIZES = {
     "small": {"cpu": ("250m", "1"), "memory": ("512Mi", "512Mi"), "ephemeral-storage": ("256Mi", "256Mi")},
     "medium": {"cpu": ("500m", "1"), "memory": ("2Gi", "2Gi"), "ephemeral-storage": ("1Gi", "1Gi")},
