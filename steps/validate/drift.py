@@ -69,13 +69,16 @@ def drift(batch: Batch, reference: Reference, policy: Policy) -> dict[str, Drift
     """Return each column's change, over the rows that cleaning will keep; nothing where it keeps none."""
     if not batch.kept.any():
         return {}
-    found = {
-        name: _measured(distribution(batch.fields[name], batch.kept), reference.numbers[name], policy)
-        for name in MEASURED
-    }
+    numbers = {name: distribution(batch.fields[name], batch.kept) for name in MEASURED}
+    texts = {name: batch.columns.categories[name].take(batch.kept).counts() for name in CATEGORIES}
+    return between(Reference((batch.number,), int(batch.kept.sum()), numbers, texts), reference, policy)
+
+
+def between(now: Reference, before: Reference, policy: Policy) -> dict[str, Drift]:
+    """Return the change of each column that some rows have, against the rows before; of at least one row."""
+    found = {name: _measured(held, before.numbers[name], policy) for name, held in now.numbers.items()}
     for name in CATEGORIES:
-        counts = batch.columns.categories[name].take(batch.kept).counts()
-        found[name] = _category(counts, int(batch.kept.sum()), reference.texts[name], reference.rows, policy)
+        found[name] = _category(now.texts[name], now.rows, before.texts[name], before.rows, policy)
     return found
 
 

@@ -91,6 +91,11 @@ def test_force_train_is_an_argument_of_fetch(forced: bool, argument: str, render
     assert arguments(render("fetch", force_train=forced)) == ["--run-id", RUN_ID, "--force-train", argument]
 
 
+@pytest.mark.parametrize(("allowed", "argument"), [(True, "true"), (False, "false")])
+def test_allow_rollback_is_an_argument_of_validate(allowed: bool, argument: str, render: Render) -> None:
+    assert arguments(render("validate", allow_rollback=allowed)) == ["--run-id", RUN_ID, "--allow-rollback", argument]
+
+
 def test_trials_are_an_argument_of_tune(render: Render) -> None:
     assert arguments(render("tune", trials=7)) == ["--run-id", RUN_ID, "--trials", "7"]
 

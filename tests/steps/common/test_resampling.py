@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
+from steps.common import resampling
 from steps.common.columns import Floats
 from steps.common.evidence import PROBABILITIES, Distribution
-from steps.common.store.clean import Listings
-from steps.common import resampling
 from steps.common.resampling import REPLICATES, distribution, properties, resampled_sums
+from steps.common.store.clean import Listings
 from tests.steps.evaluate.houses import draw
 
 

@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 
 from steps.common.step import DONE, FENCED
+from steps.validate.look_back import LookBack, rollback_advised
+from steps.validate.policy import Policy
+from steps.validate.reason import Reason
 from tests.servers import ROOT
 from tests.steps.batches import Row, changed, claimed, fetched, finish, rows, times
 from tests.steps.deployment import Deployment
@@ -122,15 +125,12 @@ def test_killed_on_the_way_it_goes_back_once(
 def test_an_attempt_that_was_overtaken_moves_nothing(
     deployment: Deployment, versions: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from steps.validate import going_back
-
     fetched(deployment, "r", 2, LIKE_BEFORE)
-    advised = going_back.rollback_advised
 
-    def overtaken(*arguments: object) -> object:
+    def overtaken(found: LookBack, policy: Policy) -> list[Reason]:
         claimed(deployment, "later", 2)
-        return advised(*arguments)  # type: ignore[arg-type]  # handed on
+        return rollback_advised(found, policy)
 
-    monkeypatch.setattr(going_back, "rollback_advised", overtaken)
+    monkeypatch.setattr("steps.validate.going_back.rollback_advised", overtaken)
     assert validate("r", *ALLOWED) == FENCED
     assert (deployment.aliases(), moves(deployment)) == (versions[::-1], [])

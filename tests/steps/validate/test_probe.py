@@ -10,9 +10,9 @@ from scipy import stats
 
 from steps.common.columns import Category, Columns
 from steps.common.listing import TEST_BUCKETS
+from steps.validate.learnable import FIT_BUCKETS
 from steps.validate.policy import Policy
 from steps.validate.probe import (
-    FIT_BUCKETS,
     JUDGED_BUCKETS,
     PAIRS,
     Houses,
@@ -93,8 +93,8 @@ def test_a_new_state_at_its_own_level_is_a_gain() -> None:
 
 def test_the_test_part_plays_no_role() -> None:
     old, new = houses(3000, 1), houses(3000, 2, factor=1.2)
-    spoilt = [dataclasses.replace(one, price=np.where(one.bucket < 20, 1e7, one.price)) for one in (old, new)]
-    assert measured(*spoilt) == measured(old, new)
+    spoilt, too = (dataclasses.replace(one, price=np.where(one.bucket < 20, 1e7, one.price)) for one in (old, new))
+    assert measured(spoilt, too) == measured(old, new)
 
 
 def test_the_same_houses_give_the_same_answer_and_another_seed_another() -> None:
