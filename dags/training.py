@@ -20,6 +20,10 @@ done says so and ends well, so a retry costs a start and nothing more.
 ## Parameters
 - `force_train` (true or false, default false): train although nothing asks for it. Without a new batch, the last
   finished one is taken up again: "retrain now".
+- `allow_rollback` (true or false, default false): let validate move the alias back to the version named `previous`
+  where that prices the new batch clearly better than the one in production, and train from there. Without it there is
+  an alert, **ROLLBACK_ADVISED**, and the alias stays. A batch like those of long ago flatters an old version: think
+  twice before it is always on. Where the last move was a rollback, none follows by itself.
 - `trials` (2 to 500, default 20): trials of the sweep in all, those of an interrupted sweep included.
 
 ## What the verdicts mean
@@ -78,12 +82,16 @@ with DAG(
     is_paused_upon_creation=False,
     params={
         "force_train": Param(default=False, type="boolean", description="train although nothing asks for it"),
+        "allow_rollback": Param(
+            default=False, type="boolean", description="go back where the version before is better"
+        ),
         "trials": Param(default=20, type="integer", minimum=2, maximum=500, description="trials of the sweep in all"),
     },
     tags=["appraiser"],
 ):
     fetch = StepPod(step="fetch", options=["--force-train", "{{ params.force_train | lower }}"], minutes=30)
-    validate = StepPod(step="validate", size="medium", minutes=30)
+    rollback = ["--allow-rollback", "{{ params.allow_rollback | lower }}"]
+    validate = StepPod(step="validate", options=rollback, size="medium", minutes=30)
     clean = StepPod(step="clean", size="medium", minutes=30)
     tune = StepPod(step="tune", options=["--trials", "{{ params.trials }}"], size="large", minutes=120, deferrable=True)
     train = StepPod(step="train", size="large", minutes=60, deferrable=True)

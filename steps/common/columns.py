@@ -57,6 +57,19 @@ class Columns:
         )
 
 
+def joined(one: Columns, other: Columns) -> Columns:
+    """Return the rows of one and of another below them; their codes are made those of one map of values."""
+    numbers = {name: np.concatenate([column, other.numbers[name]]) for name, column in one.numbers.items()}
+    return Columns(numbers, {name: _joined(column, other.categories[name]) for name, column in one.categories.items()})
+
+
+def _joined(one: Category, other: Category) -> Category:
+    seen = {text: code for code, text in enumerate(one.values)}
+    # One place more than there are values: code -1, which is missing, finds it from behind.
+    theirs = np.append(encode(other.values, seen)[0], np.int32(-1))
+    return Category(np.concatenate([one.codes, theirs[other.codes]]), tuple(seen))
+
+
 def encode(texts: Iterable[str | None], known: dict[str, int] | None = None) -> tuple[Codes, dict[str, int]]:
     """Return texts as codes and the value-to-code map, which grows from `known` in order of appearance."""
     seen = {} if known is None else known

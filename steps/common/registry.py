@@ -170,13 +170,17 @@ def roll_back(
     to: int | None = None,
     run_id: str | None = None,
     batch_number: int | None = None,
+    asked_at: int | None = None,
+    admitted: Callable[[Connection], None] | None = None,
 ) -> AliasEvent:
     """Point the alias back at `previous`, or at the version `to`, whose files are verified first; return how it went.
 
     `previous` then names the version rolled back from. Asked again, or by two at once, it is done once: NothingToDo
     is raised when the alias moved meanwhile, or when its last move was a rollback and `to` does not say otherwise.
+    `asked_at` is the version whoever asks has seen in production, by default the one there now; `admitted` as of
+    `Turn.move`.
     """
-    asked_at = champion(tracking)
+    asked_at = asked_at or champion(tracking)
     with turn(tracking, ledger, run_id, batch_number) as mine:
         now = champion(tracking)
         with ledger.connect() as connection:
@@ -190,7 +194,7 @@ def roll_back(
             raise Refused(f"the alias {PREVIOUS} names no version, so there is nothing to roll back to")
         with TemporaryDirectory() as folder:
             fetch_version(tracking, ledger, target, Path(folder))
-        return mine.move("ROLLBACK_INTENT", target, reason, run_id)
+        return mine.move("ROLLBACK_INTENT", target, reason, run_id, admitted)
 
 
 def _settle(tracking: Tracking, ledger: Engine, intent: AliasEvent) -> AliasEvent:

@@ -7,6 +7,7 @@ listed twice is weighed once. Sums per house are all a replicate needs: 2,000 of
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import exp, factorial
 from typing import Final
 
@@ -21,6 +22,24 @@ SEED: Final = 20_240_229
 _LEVELS: Final = 1 << 16
 # Weights of one piece of the work, in numbers: 32 MB.
 _CHUNK: Final = 1 << 22
+
+
+@dataclass(frozen=True)
+class Properties:
+    """Which of the distinct houses each row is: `ids[place[i]]` is row i's property id."""
+
+    ids: NDArray[np.int64]
+    place: NDArray[np.intp]
+
+    def sums(self, values: Floats) -> Floats:
+        """Return each house's sum of a figure of its rows."""
+        return np.bincount(self.place, values, len(self.ids))
+
+
+def properties(property_id: NDArray[np.int64]) -> Properties:
+    """Return the distinct houses of some rows: the unit of resampling, as a house listed twice is one chance."""
+    ids, place = np.unique(property_id, return_inverse=True)
+    return Properties(ids, place)
 
 
 def _poisson_by_level() -> Floats:

@@ -12,10 +12,10 @@ import numpy as np
 
 from steps.common.columns import Floats
 from steps.common.evidence import SCHEMA_VERSION, Evidence, Gain, Infrastructure, Model, NoiseFloor, Slice, Stored
-from steps.common.resampling import REPLICATES, SEED, distribution, resampled_sums
+from steps.common.resampling import REPLICATES, SEED, Properties, distribution, properties, resampled_sums
 from steps.common.store.clean import Listings
 from steps.evaluate import slices
-from steps.evaluate.scores import Properties, Scored, metrics, properties, refuse_other_rows, rows_digest, unmeasured
+from steps.evaluate.scores import Scored, metrics, refuse_other_rows, rows_digest, unmeasured
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def evaluate(given: Comparison) -> Evidence:
         raise ValueError("a candidate that was not scored cannot be compared")
     champion = given.champion.scored if given.champion else None
     refuse_other_rows(rows, candidate, given.baseline, *([champion] if champion else []))
-    houses = properties(rows)
+    houses = properties(rows.property_id)
     gain, parts = _compare(given, houses, candidate, champion)
     notes = [*given.notes, *unmeasured("the candidate", given.candidate.model.metrics)]
     if given.champion and champion:

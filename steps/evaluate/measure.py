@@ -18,6 +18,7 @@ from steps.common.evidence import Evidence, NoiseFloor, Stored
 from steps.common.listing import SCOPE_VERSION
 from steps.common.logs import committed, log
 from steps.common.registry import ChampionLost
+from steps.common.resampling import properties
 from steps.common.step import Job, Refused, Result
 from steps.common.store import ledger, models
 from steps.common.store.clean import Listings
@@ -27,7 +28,7 @@ from steps.evaluate import infrastructure, noise, plots
 from steps.evaluate.contenders import Contender, Unusable, enter, same_scope, unscored
 from steps.evaluate.evaluate import Comparison, Entry, evaluate
 from steps.evaluate.report import lines, series, summary
-from steps.evaluate.scores import constant, errors_file, properties
+from steps.evaluate.scores import constant, errors_file
 
 # Versions promoted before that are scored beside candidate and champion, newest first.
 HISTORY: Final = 10
@@ -205,7 +206,7 @@ def _measure(at_work: Measurement) -> models.Evidence:
 
 
 def _store_errors(at_work: Measurement, files: Path, contenders: list[Contender]) -> Stored:
-    content = errors_file(at_work.rows, properties(at_work.rows), [one.scored for one in contenders])
+    content = errors_file(at_work.rows, properties(at_work.rows.property_id), [one.scored for one in contenders])
     (files / _ERRORS).write_bytes(content)
     home = str(at_work.tracking.get_run(at_work.run).info.artifact_uri)
     return Stored(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from steps.common.columns import Columns, Floats
 from steps.common.evidence import Metrics
+from steps.common.resampling import Properties
 from steps.common.store.clean import Listings
 
 # What a price is compared with where there is no model at all.
@@ -30,18 +31,6 @@ class Scored:
     version: int
     rows_digest: str
     prices: Floats
-
-
-@dataclass(frozen=True)
-class Properties:
-    """Which of the distinct houses each row is: `ids[place[i]]` is row i's property id."""
-
-    ids: NDArray[np.int64]
-    place: NDArray[np.intp]
-
-    def sums(self, values: Floats) -> Floats:
-        """Return each house's sum of a figure of its rows."""
-        return np.bincount(self.place, values, len(self.ids))
 
 
 def rows_digest(rows: Listings) -> str:
@@ -70,12 +59,6 @@ def refuse_other_rows(rows: Listings, *scored: Scored) -> None:
             raise RowsDiffer(
                 f"version {one.version} was scored on other rows ({one.rows_digest[:12]}, not {digest[:12]})"
             )
-
-
-def properties(rows: Listings) -> Properties:
-    """Return the distinct houses of some rows: the unit of resampling, as a house listed twice is one chance."""
-    ids, place = np.unique(rows.property_id, return_inverse=True)
-    return Properties(ids, place)
 
 
 def metrics(price: Floats, predicted: Floats) -> Metrics:

@@ -3,11 +3,17 @@
 Verdicts: QUARANTINE (exit 100: the batch is in no data set, somebody has to look), SKIP (cleaned for later trainings,
 no training now), TRAIN. Verdict and reasons are tags of the pipeline run's MLflow run too, which is made here.
 
-Commit boundaries: told, frozen, completion.
+The version before the one in production prices the batch as well. Where it is clearly better there is an alert,
+ROLLBACK_ADVISED, and with --allow-rollback true the alias goes back to it, once; the rest of the verdict then speaks of
+the version that is in production after that, which a candidate will have to beat.
+
+Commit boundaries: told, frozen, completion. Before them, where the alias goes back: intent, alias, previous,
+alias_event.
 """
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import hashlib
 import json
@@ -22,9 +28,11 @@ from steps.common.store import clean, ledger, raw
 from steps.common.store.ledger import Alert, Completion, Verdict
 from steps.common.tracking import Tracking, pipeline_run, tell_verdict
 from steps.validate.batch import Batch, gather
+from steps.validate.going_back import with_look_back
 from steps.validate.policy import Policy, read_policy
+from steps.validate.reason import Code
 from steps.validate.reference import Reference, reference
-from steps.validate.scoring import with_champion
+from steps.validate.scoring import scoring, with_champion
 from steps.validate.validate import QUARANTINE, TRAIN, Decision, Report, decide, look
 
 _NEXT: Final = {
@@ -32,6 +40,7 @@ _NEXT: Final = {
     "SKIP": "the batch is cleaned for later trainings, then the run ends",
     TRAIN: "clean, then a training",
 }
+_ALARMING: Final = frozenset({Code.CHAMPION_UNUSABLE, Code.ROLLBACK_ADVISED})
 
 
 class BatchIncomplete(Refused):
@@ -42,8 +51,16 @@ class CleanIncomplete(Refused):
     """A finished batch is not in CLEAN, so nothing can be compared with all listings so far."""
 
 
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add validate's own option."""
+    parser.add_argument(
+        "--allow-rollback", choices=("true", "false"), default="false",
+        help="go back to the version before where it is clearly better on this batch",
+    )  # fmt: skip
+
+
 def perform(job: Job) -> Result:
-    """Measure the batch, decide, tell MLflow, freeze the run's list of batches."""
+    """Measure the batch, go back where that is right, decide, tell MLflow, freeze the run's list of batches."""
     policy = read_policy(job.settings.validate_policy)
     tracking = Tracking(job.settings)
     # What may not answer is asked first: nobody wants to parse a hundred megabytes to hear that MLflow is down.
@@ -53,7 +70,10 @@ def perform(job: Job) -> Result:
     log().info("parsed", rows=len(batch), refused=len(batch) - int(batch.kept.sum()))
     report = look(batch, _reference(job), policy)
     if champion is not None and not report.faults:
-        report = with_champion(job, tracking, champion, batch, report, policy)
+        with scoring(job, tracking, batch, policy) as at_work:
+            report = with_look_back(at_work, champion, report, allowed=job.options.allow_rollback == "true")
+            champion = registry.incumbent(tracking, job.ledger) or champion
+            report = with_champion(at_work, champion, report)
     decision = decide(report, champion=champion, forced=job.claim.force_train, policy=policy)
     reasons = [dataclasses.asdict(reason) for reason in decision.reasons]
     tell_verdict(tracking, run, "validate", decision.verdict, reasons, ends=decision.verdict != TRAIN)
@@ -120,8 +140,6 @@ def _result(
     frozen: Mapping[int, str],
 ) -> Result:  # fmt: skip
     refused = decision.verdict == QUARANTINE
-    main_reason = decision.reasons[0].sentence
-    alert = Alert("QUARANTINE", f"batch {job.claim.batch_number} cannot be used: {main_reason}")
     summary = {
         "verdict": decision.verdict,
         "codes": [reason.code for reason in decision.reasons],
@@ -136,8 +154,19 @@ def _result(
         exit_code=FAILED if refused else DONE,
         verdict=Verdict(decision.verdict, reasons, report.as_json(), policy.model_dump()),
         outcome=QUARANTINE if refused else None,
-        alerts=[alert] if refused else [],
+        alerts=_alerts(job.claim.batch_number, decision),
     )
+
+
+def _alerts(batch: int, decision: Decision) -> list[Alert]:
+    """Return what somebody should look at: a refused batch, a champion of no use, a better version before it."""
+    if decision.verdict == QUARANTINE:
+        return [Alert(QUARANTINE, f"batch {batch} cannot be used: {decision.reasons[0].sentence}")]
+    return [
+        Alert(reason.code, f"batch {batch}: {reason.sentence}")
+        for reason in decision.reasons
+        if reason.code in _ALARMING
+    ]
 
 
 def _lines(report: Report, decision: Decision) -> list[tuple[str, object]]:
@@ -153,5 +182,7 @@ def _lines(report: Report, decision: Decision) -> list[tuple[str, object]]:
     ]
 
 
+VALIDATE: Final = Step("validate", perform, recheck, add_arguments)
+
 if __name__ == "__main__":
-    sys.exit(main(Step("validate", perform, recheck), description=__doc__))
+    sys.exit(main(VALIDATE, description=__doc__))

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from steps.common.columns import Category, Columns, Floats
 from steps.common.listing import BUCKETS, TEST_BUCKETS
+from steps.validate.batch import Mask
+from steps.validate.out_of_line import OutOfLine, out_of_line
 from steps.validate.policy import Policy
 from steps.validate.reason import Code, Reason, listed, shown
 
@@ -49,6 +51,10 @@ class Scored:
     def __len__(self) -> int:
         return len(self.price)
 
+    def take(self, rows: Mask) -> Scored:
+        """Return the rows of a mask."""
+        return Scored(self.price[rows], self.said[rows], self.property_id[rows], self.state.take(rows))
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -73,21 +79,17 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Beside:
-    """Another version's RMSE in dollars on the houses of the batch the champion was scored on."""
-
-    version: int
-    rows: int
-    rmse: float
-
-
-@dataclass(frozen=True)
 class ChampionError:
-    """A version's error on a batch: over all of it, then by state and by price band, the largest groups first."""
+    """A version's error on a batch: over all of it, then by state and by price band; prices out of line left out.
+
+    `own_price_factor` is the median of price over what the version says on its own test part.
+    """
 
     version: int
     overall: Comparison
     slices: tuple[Comparison, ...]
+    out_of_line: OutOfLine
+    own_price_factor: float
 
 
 @dataclass(frozen=True)
@@ -113,17 +115,20 @@ def score(model: Champion, columns: Columns, price: Floats, property_id: NDArray
     return Scored(price, model.prices(columns), property_id, columns.categories["state"])
 
 
-def beside(model: Champion, columns: Columns, price: Floats) -> Beside | None:
-    """Return another version's error on the same houses, None for no houses."""
-    if not len(price):
-        return None
-    return Beside(model.version, len(price), float(np.sqrt(np.mean((model.prices(columns) - price) ** 2))))
-
-
 def compare(version: int, here: Scored, own: Scored, policy: Policy) -> ChampionError | None:
-    """Return a version's error on a batch beside its own; None where either side has no house to score."""
+    """Return a version's error on a batch beside its own; None where either side has no house to score.
+
+    On either side without the prices that are out of line.
+    """
     if not len(here) or not len(own):
         return None
+    odd, own_odd = (out_of_line(one.price, one.said, one.state, policy) for one in (here, own))
+    left_out = OutOfLine(int(odd.sum()), float(odd.mean()), float(own_odd.mean()), _rmse(here))
+    overall, *slices = _compared(here.take(~odd), own.take(~own_odd), policy)
+    return ChampionError(version, overall, tuple(slices), left_out, _price_factor(own.take(~own_odd)))
+
+
+def _compared(here: Scored, own: Scored, policy: Policy) -> list[Comparison]:
     states = sorted({text for scored in (here, own) for text in scored.state.counts()})
     names = [("batch", "all"), *(("state", state) for state in states), *(("price_band", band) for band in _BANDS)]
     random = np.random.default_rng(policy.seed)
@@ -146,11 +151,18 @@ def compare(version: int, here: Scored, own: Scored, policy: Policy) -> Champion
             Comparison(
                 by, value, int(side_here.rows[place]), float(side_here.rmse[place]), names[beside][1],
                 int(side_own.rows[beside]), float(side_own.rmse[beside]), ratio, low, high,
-                float(np.median(here.price[mine] / np.maximum(here.said[mine], 1.0))),
+                _price_factor(here.take(mine)),
             )
         )  # fmt: skip
-    overall, *slices = found
-    return ChampionError(version, overall, tuple(slices))
+    return found
+
+
+def _price_factor(scored: Scored) -> float:
+    return float(np.median(scored.price / np.maximum(scored.said, 1.0)))
+
+
+def _rmse(scored: Scored) -> float:
+    return float(np.sqrt(np.mean((scored.said - scored.price) ** 2)))
 
 
 def _side(scored: Scored, states: Sequence[str], random: np.random.Generator, policy: Policy) -> _Side:
@@ -199,6 +211,19 @@ def worse_here(error: ChampionError, policy: Policy) -> list[Reason]:
         )
         found.append(Reason(Code.CHAMPION_WORSE_HERE, sentence, "state", states[0].ratio, limit))
     return found
+
+
+def price_level(error: ChampionError, policy: Policy) -> list[Reason]:
+    """Return that like houses cost more, or less, than where the version was tested, if so: no column shows that."""
+    factor = error.overall.price_factor / error.own_price_factor
+    if error.overall.low is None or abs(math.log(factor)) < math.log(policy.price_level):
+        return []
+    sentence = (
+        f"like houses cost {factor:.2f} times as much: prices here are {error.overall.price_factor:.2f} times what "
+        f"version {error.version} says, and {error.own_price_factor:.2f} times on its own test part; a factor of "
+        f"{policy.price_level:g} counts"
+    )
+    return [Reason(Code.PRICE_LEVEL, sentence, "price", factor, policy.price_level)]
 
 
 def not_worse(error: ChampionError, policy: Policy) -> Reason:

@@ -69,13 +69,16 @@ def drift(batch: Batch, reference: Reference, policy: Policy) -> dict[str, Drift
     """Return each column's change, over the rows that cleaning will keep; nothing where it keeps none."""
     if not batch.kept.any():
         return {}
-    found = {
-        name: _measured(distribution(batch.fields[name], batch.kept), reference.numbers[name], policy)
-        for name in MEASURED
-    }
+    numbers = {name: distribution(batch.fields[name], batch.kept) for name in MEASURED}
+    texts = {name: batch.columns.categories[name].take(batch.kept).counts() for name in CATEGORIES}
+    return between(Reference((batch.number,), int(batch.kept.sum()), numbers, texts), reference, policy)
+
+
+def between(now: Reference, before: Reference, policy: Policy) -> dict[str, Drift]:
+    """Return the change of each column that some rows have, against the rows before; of at least one row."""
+    found = {name: _measured(held, before.numbers[name], policy) for name, held in now.numbers.items()}
     for name in CATEGORIES:
-        counts = batch.columns.categories[name].take(batch.kept).counts()
-        found[name] = _category(counts, int(batch.kept.sum()), reference.texts[name], reference.rows, policy)
+        found[name] = _category(now.texts[name], now.rows, before.texts[name], before.rows, policy)
     return found
 
 
@@ -172,10 +175,27 @@ def _new_category(name: str, one: Drift, policy: Policy) -> Reason | None:
     values = "a value" if one.new_distinct == 1 else f"{one.new_distinct:,} values"
     sentence = (
         f"{name} has {values} never seen before, on {one.new_rows:,} rows: {most}"
-        f"{' and others' if one.new_distinct > len(counting[:_NAMED]) else ''}; {policy.new_category_share:.0%} of the "
+        f"{' and others' if one.new_distinct > len(counting[:_NAMED]) else ''}; {policy.new_category_share:.1%} of the "
         f"rows counts"
     )
     return Reason(Code.NEW_CATEGORY, sentence, name, counting[0].share, policy.new_category_share)
+
+
+def too_few(found: Mapping[str, Drift], policy: Policy) -> list[Reason]:
+    """Return the columns whose new values are few enough to be named, and on too few rows to count."""
+    return [
+        Reason(Code.NEW_VALUES_TOO_FEW, _few(name, one, policy), name, one.new_share, policy.new_category_share)
+        for name, one in found.items()
+        if 0 < one.new_distinct <= _NAMED and _new_category(name, one, policy) is None
+    ]
+
+
+def _few(name: str, one: Drift, policy: Policy) -> str:
+    values = ", ".join(f"{shown(new.value)} on {new.rows:,}" for new in one.new_values)
+    return (
+        f"{name} has {'a value' if one.new_distinct == 1 else 'values'} never seen before on too few of the rows to "
+        f"count, from {policy.new_category_share:.1%} and {policy.new_category_rows} rows: {values}"
+    )
 
 
 def no_numeric_drift(found: Mapping[str, Drift], policy: Policy) -> Reason | None:

@@ -13,11 +13,7 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Policy(BaseModel):
-    """Every threshold of validate; a setting overrides any of them, and the verdict stores the ones it was taken under.
-
-    The retrain-value probe brings its own thresholds here when it is measured; until then drift and new categories
-    count without one.
-    """
+    """Every threshold of validate; a setting overrides any of them, and a verdict stores those it was taken under."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -38,6 +34,16 @@ class Policy(BaseModel):
         description="The median's whole interval has to lie beyond the factor: ten odd houses prove nothing.",
     )
 
+    copy_share: Share = Field(
+        default=0.50,
+        description="A column that is the price, times one factor, on so many rows gives away what is to be learnt; "
+        "real batches reach 0.008.",
+    )
+    copy_correlation: Share = Field(
+        default=0.98,
+        description="So does one that ranks the houses as the price does; the best column of real batches has .39.",
+    )
+
     # Drift and new categories.
     psi: float = Field(
         default=0.25, gt=0, description="The usual bound for a population that has changed; redraws stay below 0.01."
@@ -46,8 +52,8 @@ class Policy(BaseModel):
         default=0.99, description="PSI has to exceed the bound by more than chance gives batches of these sizes."
     )
     new_category_share: Share = Field(
-        default=0.01,
-        description="A value never seen counts from this share of the rows: below, it cannot move RMSE much.",
+        default=0.001,
+        description="A value never seen counts from this share of the rows; the probe says whether it matters.",
     )
     new_category_rows: int = Field(
         default=30, ge=1, description="And from so many rows: fewer teach a model nothing about the value."
@@ -57,6 +63,11 @@ class Policy(BaseModel):
     champion_ratio: float = Field(
         default=1.10, gt=1, description="RMSE here over RMSE there: a tenth worse is more than the houses' luck."
     )
+    price_level: float = Field(
+        default=1.05, gt=1,
+        description="Price over what the champion says, in the middle, against its own test part: drift that is in no "
+        "column. Redraws of 1,000 houses stay within 1.02.",
+    )  # fmt: skip
     champion_slice_ratio: float = Field(
         default=1.50, gt=1, description="The same for one state: states differ among themselves, so it takes more."
     )
@@ -65,12 +76,54 @@ class Policy(BaseModel):
     )
     judged_rows: int = Field(default=100, ge=2, description="Errors on fewer scored rows are shown, not judged.")
     confidence: Share = Field(
-        default=0.95, description="One-sided, of the ratios' lower bounds; for states divided by their number."
+        default=0.95,
+        description="Of every interval: the ratios' one-sided bounds, for states divided by their number; the two "
+        "sides of what a training, or going back, would gain.",
     )
     scored_rows: int = Field(
         default=50_000, ge=100, description="Rows scored on either side at most: RMSE is then known to about 1 %."
     )
     replicates: int = Field(default=1000, ge=200, description="Bootstrap replicates.")
+
+    price_factor: float = Field(
+        default=4.0, gt=1,
+        description="A price so many times what the model says, beyond its state's level, is out of line and left out "
+        "of errors; real batches have 4 of 100,000 such, a digit too many is 10.",
+    )  # fmt: skip
+    out_of_line_share: Share = Field(
+        default=0.05, description="More of them are no slips but what such houses cost: none is left out then."
+    )
+    out_of_line_named: Share = Field(
+        default=0.002,
+        description="They are named from this share, if it is twice that of the champion's own test part.",
+    )
+
+    # What a training on the batch would gain.
+    probe_gain: Share = Field(
+        default=0.01,
+        description="Least share of RMSE to be gained on the batch; below, the gate could not tell it from noise.",
+    )
+    probe_rows: int = Field(
+        default=20_000, ge=100,
+        description="Rows of each fit, and judged on either side, at most: ten fits then take 15 s on one core.",
+    )  # fmt: skip
+    probe_least_rows: int = Field(
+        default=150, ge=50, description="Fewer rows to fit on tell nothing of what a training would do."
+    )
+    probe_judged_houses: int = Field(
+        default=60, ge=20, description="Fewer houses to judge on have no interval worth the name."
+    )
+    probe_least_share: Share = Field(
+        default=0.10,
+        description="Share of the batch's rows in a fit at least: of a rare state a sample in proportion would have "
+        "200 rows where a training has 2,800.",
+    )
+
+    # Whether to go back to the version before.
+    rollback_gain: float = Field(
+        default=0.005, ge=0.005, lt=1,
+        description="Share of RMSE on the batch that going back must gain, with confidence: what the gate asks.",
+    )  # fmt: skip
 
     # Whether the batch can be learnt from at all.
     learnable_rho: float = Field(

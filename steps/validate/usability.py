@@ -1,4 +1,4 @@
-"""Whether a batch can be used at all: types, gaps, ranges, duplicates, refusals, and a median that jumps."""
+"""Whether a batch can be used at all: types, gaps, ranges, duplicates, refusals, a median that jumps, a copy."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from steps.common.columns import Floats
 from steps.common.listing import NUMERIC_FIELDS, SOURCE_FIELDS
 from steps.common.listing import Reason as RefusalReason
 from steps.validate.batch import Batch, Field
+from steps.validate.copies import copies_of_price
 from steps.validate.policy import Policy
 from steps.validate.reason import Code, Reason, listed
 from steps.validate.reference import MEASURED, Reference
@@ -115,7 +116,8 @@ def faults(
     batch: Batch, counts: Counts, columns: Mapping[str, Column], reference: Reference | None, policy: Policy
 ) -> list[Reason]:
     """Return why a batch cannot be used, nothing when it can."""
-    found = []
+    # First: such a column is often out of scope too, and of another median, and this is why.
+    found = copies_of_price(batch, policy)
     share = counts.refused / counts.rows if counts.rows else 1.0
     if share > policy.refused_share:
         why = listed([f"{reason} {rows:,}" for reason, rows in counts.refused_by_reason.items()])

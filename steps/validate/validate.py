@@ -13,11 +13,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from steps.validate.batch import Batch
-from steps.validate.champion_error import Beside, ChampionError, not_worse, worse_here
-from steps.validate.drift import Drift, changes, drift, no_numeric_drift
+from steps.validate.champion_error import ChampionError, not_worse, price_level, worse_here
+from steps.validate.drift import Drift, changes, drift, no_numeric_drift, too_few
 from steps.validate.learnable import Learnable, learnable, not_learnable
+from steps.validate.look_back import LookBack, rollback_advised
+from steps.validate.out_of_line import named
 from steps.validate.policy import Policy
-from steps.validate.reason import Code, Reason
+from steps.validate.probe import RetrainValue, pays, worth
+from steps.validate.reason import Code, Reason, listed
 from steps.validate.reference import Reference
 from steps.validate.usability import Column, Counts, columns, counts, faults
 
@@ -30,8 +33,9 @@ QUARANTINE: Final = "QUARANTINE"
 class Report:
     """What was measured of a batch. Of one that is refused, only its rows and columns.
 
-    `batches_before` are those it was compared with. `retrain_value`, what a training on this batch would gain, is not
-    measured yet, and says so in the verdict.
+    `batches_before` are those it was compared with. `champion` and `retrain_value` are of the version in production
+    when the verdict was given, `previous` is the one before beside the one there was when the run began; with
+    `champion_unusable`, why it cannot be scored, there is none of them.
     """
 
     batch: int
@@ -41,10 +45,15 @@ class Report:
     faults: tuple[Reason, ...]
     drift: Mapping[str, Drift] | None = None
     champion: ChampionError | None = None
-    previous: Beside | None = None
+    champion_unusable: str | None = None
+    previous: LookBack | None = None
     learnable: Learnable | None = None
-    retrain_value: None = None
+    retrain_value: RetrainValue | None = None
     notes: tuple[str, ...] = ()
+
+    def can_be_learnt(self, policy: Policy) -> bool:
+        """Tell whether prices follow from houses in this batch, as far as anybody can tell."""
+        return self.learnable is None or not_learnable(self.learnable, policy) is None
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values for the ledger; JSON knows no NaN and no infinity, so those are None."""
@@ -82,33 +91,80 @@ def look(batch: Batch, reference: Reference | None, policy: Policy) -> Report:
 def decide(report: Report, *, champion: int | None, forced: bool, policy: Policy) -> Decision:
     """Return the verdict on a batch from its report.
 
-    `champion` is the version in production, None where there is none; `forced` is an operator's wish to train.
+    `champion` is the version in production, None where there is none; `forced` is an operator's wish to train. What
+    the verdict rests on comes first, the heaviest first; then what a reader would ask next.
     """
     if report.faults:
         return Decision(QUARANTINE, report.faults)
-    reasons = _for_training(report, champion, policy)
     unlearnable = not_learnable(report.learnable, policy) if report.learnable else None
-    calm = [] if report.drift is None else [no_numeric_drift(report.drift, policy)]
-    calm += [not_worse(report.champion, policy)] if report.champion and not worse_here(report.champion, policy) else []
-    told = [reason for reason in (unlearnable, *calm) if reason]
+    reasons, told = _for_training(report, champion, policy), _told(report, champion, policy)
+    told = [reason for reason in told if reason not in reasons]
     if forced:
         wish = Reason(Code.FORCED, "a training was asked for by hand (force_train)")
-        return Decision(TRAIN, (wish, *reasons, *told))
+        return Decision(TRAIN, (wish, *reasons, *([unlearnable] if unlearnable else []), *told))
     if unlearnable:
-        others = [reason for reason in reasons if reason.code is not Code.PROBE_NOT_MEASURED]
-        return Decision(SKIP, (unlearnable, *others, *told[1:]))
+        return Decision(SKIP, (unlearnable, *reasons, *told))
     if reasons:
         return Decision(TRAIN, (*reasons, *told))
-    sentence = f"no column drifted, and no value never seen before is on {policy.new_category_share:.0%} of the rows"
-    return Decision(SKIP, (Reason(Code.NOTHING_CHANGED, f"nothing in it is new: {sentence}"), *told))
+    return Decision(SKIP, (_no_reason(report, policy), *told))
 
 
 def _for_training(report: Report, champion: int | None, policy: Policy) -> list[Reason]:
+    """Return every reason to train: what changed is one only where a training on it would pay."""
     if champion is None:
         return [Reason(Code.NO_CHAMPION, "no version is in production yet")]
-    worse = worse_here(report.champion, policy) if report.champion else []
-    changed = changes(report.drift, policy) if report.drift else []
-    if changed:
-        sentence = "whether a training on it would pay is not measured, so what changed is reason enough"
-        changed = [*changed, Reason(Code.PROBE_NOT_MEASURED, sentence)]
-    return worse + changed
+    if report.champion_unusable:
+        sentence = (
+            f"the version in production cannot price these houses, another one has to: {report.champion_unusable}"
+        )
+        return [Reason(Code.CHAMPION_UNUSABLE, sentence, f"version {champion}")]
+    reasons = worse_here(report.champion, policy) if report.champion else []
+    changed = _changed(report, policy)
+    if changed and report.retrain_value and pays(report.retrain_value, policy):
+        reasons += [worth(report.retrain_value, policy), *changed]
+    return reasons
+
+
+def _changed(report: Report, policy: Policy) -> list[Reason]:
+    """Return what counts as a change: new values and drifted columns, and what like houses cost."""
+    by_column = changes(report.drift, policy) if report.drift else []
+    return by_column + (price_level(report.champion, policy) if report.champion else [])
+
+
+def _told(report: Report, champion: int | None, policy: Policy) -> list[Reason]:
+    """Return what a reader would ask next: what changed, what a training would gain, how the champion does here."""
+    told: list[Reason | None] = []
+    if report.drift is not None:
+        told += _changed(report, policy) if champion is not None else []
+        told += [*too_few(report.drift, policy), no_numeric_drift(report.drift, policy)]
+    if report.champion and not worse_here(report.champion, policy):
+        told.append(not_worse(report.champion, policy))
+    told.append(worth(report.retrain_value, policy) if report.retrain_value else None)
+    told.append(named(report.champion.out_of_line, policy) if report.champion else None)
+    told += rollback_advised(report.previous, policy) if report.previous else []
+    return [reason for reason in told if reason]
+
+
+def _no_reason(report: Report, policy: Policy) -> Reason:
+    """Return why nothing is trained on a batch: nothing changed, or what did does no damage that anybody can see."""
+    changed = _changed(report, policy)
+    if not changed:
+        sentence = (
+            f"no column drifted, and no value never seen before is on {policy.new_category_share:.1%} of the rows"
+        )
+        return Reason(Code.NOTHING_CHANGED, f"nothing in it is new: {sentence}")
+    names = listed([str(reason.about) for reason in changed])
+    champion = report.champion.overall.ratio if report.champion else None
+    wrong = "" if champion is None else f" the champion is {champion:.2f} times as wrong as on its own test part,"
+    value = report.retrain_value
+    if value is None or value.here is None:
+        sentence = (
+            f"{names} changed, but without damage that is to be seen:{wrong} and what a training gains is unknown"
+        )
+        return Reason(Code.DRIFT_WITHOUT_DAMAGE, sentence, names, None, policy.probe_gain)
+    gain = value.here
+    sentence = (
+        f"{names} changed, but without damage:{wrong} and learning the batch would change its error on it by "
+        f"{-gain.share:+.1%} ({-gain.high:+.1%} to {-gain.low:+.1%}), where a fall of {policy.probe_gain:.1%} is asked"
+    )
+    return Reason(Code.DRIFT_WITHOUT_DAMAGE, sentence, names, gain.share, policy.probe_gain)

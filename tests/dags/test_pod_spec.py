@@ -6,7 +6,7 @@ import pytest
 
 from tests.dags.conftest import RUN_ID, Render
 
-OPTIONS = {"fetch": ["--force-train", "false"], "tune": ["--trials", "20"]}
+OPTIONS = {"fetch": ["--force-train", "false"], "validate": ["--allow-rollback", "false"], "tune": ["--trials", "20"]}
 SIZES = {
     "small": {"cpu": ("250m", "1"), "memory": ("512Mi", "512Mi"), "ephemeral-storage": ("256Mi", "256Mi")},
     "medium": {"cpu": ("500m", "1"), "memory": ("2Gi", "2Gi"), "ephemeral-storage": ("1Gi", "1Gi")},
@@ -89,6 +89,11 @@ def test_each_pod_of_a_step_has_a_name_of_its_own(render: Render) -> None:
 @pytest.mark.parametrize(("forced", "argument"), [(True, "true"), (False, "false")])
 def test_force_train_is_an_argument_of_fetch(forced: bool, argument: str, render: Render) -> None:
     assert arguments(render("fetch", force_train=forced)) == ["--run-id", RUN_ID, "--force-train", argument]
+
+
+@pytest.mark.parametrize(("allowed", "argument"), [(True, "true"), (False, "false")])
+def test_allow_rollback_is_an_argument_of_validate(allowed: bool, argument: str, render: Render) -> None:
+    assert arguments(render("validate", allow_rollback=allowed)) == ["--run-id", RUN_ID, "--allow-rollback", argument]
 
 
 def test_trials_are_an_argument_of_tune(render: Render) -> None:

@@ -67,7 +67,16 @@ def test_schedule_is_a_setting(
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("trials", 1), ("trials", 501), ("trials", "20"), ("trials", 2.5), ("force_train", "yes"), ("force_train", 1)],
+    [
+        ("trials", 1),
+        ("trials", 501),
+        ("trials", "20"),
+        ("trials", 2.5),
+        ("force_train", "yes"),
+        ("force_train", 1),
+        ("allow_rollback", "true"),
+        ("allow_rollback", 0),
+    ],
 )
 def test_parameters_out_of_bounds_are_refused(training: Any, name: str, value: object) -> None:
     with pytest.raises(ParamValidationError):

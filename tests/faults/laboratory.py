@@ -144,7 +144,7 @@ def _step(deployment: Deployment, source: RunningSource, step: str, run: str, **
 
 def _newest(deployment: Deployment, query: str) -> Mapping[str, Any]:
     with deployment.ledger.connect() as connection:
-        return connection.execute(text(f"{query} LIMIT 1")).mappings().one()
+        return dict(connection.execute(text(f"{query} LIMIT 1")).mappings().one())
 
 
 def _rows(deployment: Deployment, database: str, query: str) -> list[tuple[Any, ...]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import batched, repeat
 from typing import Any, Final
@@ -226,12 +226,14 @@ class BatchDigest:
         return self._state.hexdigest()
 
 
-def read(connection: Connection, source_id: str, batches: Sequence[int], buckets: range | None = None) -> Listings:
+def read(
+    connection: Connection, source_id: str, batches: Sequence[int], buckets: Collection[int] | None = None
+) -> Listings:
     """Return the listings of some batches, of some buckets only if given; the filter is the database's.
 
     Order: batch, then row.
     """
-    only = sql.SQL("AND bucket >= {} AND bucket < {}").format(buckets.start, buckets.stop) if buckets else sql.SQL("")
+    only = sql.SQL("") if buckets is None else sql.SQL("AND bucket = ANY({})").format(list(buckets))
     query = sql.SQL("SELECT {} FROM listings WHERE source_id = {} AND batch_number = ANY({}) {} ORDER BY {}").format(
         _identifiers(READ), source_id, list(batches), only, _identifiers(_ORDER)
     )

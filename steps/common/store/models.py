@@ -210,6 +210,18 @@ def rolled_back(connection: Connection) -> bool:
     return kind == "ROLLBACK_INTENT"
 
 
+def rollback_of_runs(connection: Connection, run_ids: Sequence[str]) -> AliasEvent | None:
+    """Return the newest intent to go back that some runs wrote down, if one did."""
+    table = ledger.alias_events
+    row = connection.execute(
+        select(table)
+        .where(table.c.kind == "ROLLBACK_INTENT", table.c.run_id.in_(run_ids))
+        .order_by(table.c.event_id.desc())
+        .limit(1)
+    ).one_or_none()
+    return _event(row) if row else None
+
+
 def promoted_versions(connection: Connection) -> list[int]:
     """Return every version the alias has ever been set to, newest setting first, each once."""
     table = ledger.alias_events

@@ -6,9 +6,8 @@ import pytest
 from steps.common import resampling
 from steps.common.columns import Floats
 from steps.common.evidence import PROBABILITIES, Distribution
-from steps.common.resampling import REPLICATES, distribution, resampled_sums
+from steps.common.resampling import REPLICATES, distribution, properties, resampled_sums
 from steps.common.store.clean import Listings
-from steps.evaluate import scores
 from tests.steps.evaluate.houses import draw
 
 
@@ -38,7 +37,7 @@ def test_the_same_input_gives_the_same_replicates_in_pieces_of_any_size(monkeypa
 
 
 def spread_of_mean(rows: Listings, values: Floats) -> float:
-    of = scores.properties(rows)
+    of = properties(rows.property_id)
     totals = resampled_sums(np.column_stack([of.sums(np.ones(len(rows))), of.sums(values)]))
     return float((totals[:, 1] / totals[:, 0]).std())
 

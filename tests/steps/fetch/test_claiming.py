@@ -131,8 +131,8 @@ def test_two_runs_at_once_leave_one_winner_per_batch(fetching: Fetching) -> None
     # unless the first was done before that.
     (loser, *first), (winner, *second) = (claim[:3] for claim in claims(fetching))
     assert (first, second) == ([0, 1], [0, 2])
-    assert ended[winner] == DONE
-    assert ended[loser] in {DONE, FENCED}
+    assert ended[str(winner)] == DONE
+    assert ended[str(loser)] in {DONE, FENCED}
     assert (1,) in fetching.query("ledger", "SELECT count(*) FROM completions WHERE claim_id = 2")
     assert list(fetching.stored()) == [0]
     assert fetching.asked() == 1

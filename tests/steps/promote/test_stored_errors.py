@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from steps.common.columns import Floats
-from steps.common.resampling import resampled_sums, root_mean
-from steps.evaluate.scores import Scored, errors_file, properties, rows_digest
+from steps.common.resampling import properties, resampled_sums, root_mean
+from steps.evaluate.scores import Scored, errors_file, rows_digest
 from steps.promote import stored_errors
 from steps.promote.stored_errors import ErrorsUnreadable
 from tests.steps.evaluate.houses import draw
@@ -20,7 +20,7 @@ def stored(folder: Path, **prices: Floats) -> Path:
     rows = draw(4000, 5, twins=True)
     scored = [Scored(int(name[1:]), rows_digest(rows), said) for name, said in prices.items()]
     path = folder / "errors.npz"
-    path.write_bytes(errors_file(rows, properties(rows), scored))
+    path.write_bytes(errors_file(rows, properties(rows.property_id), scored))
     return path
 
 
@@ -45,7 +45,7 @@ def test_the_spread_of_a_gap_is_the_bootstraps(tmp_path: Path, tail: float) -> N
     shared = 30_000 * random.standard_t(2 * tail, len(rows))
     first, second = rows.price + shared, rows.price + 0.97 * shared + random.normal(0, 5000, len(rows))
     gap = stored_errors.read(stored(tmp_path, v1=first, v2=second)).gap(1, 2)
-    houses = properties(rows)
+    houses = properties(rows.property_id)
     squared = [houses.sums((said - rows.price) ** 2) for said in (first, second)]
     totals = resampled_sums(np.column_stack([houses.sums(np.ones(len(rows))), *squared]))
     gains = root_mean(totals[:, 1], totals[:, 0]) - root_mean(totals[:, 2], totals[:, 0])

@@ -13,11 +13,11 @@ from tests.steps.deployment import Deployment
 from tests.steps.validate.champion import crown
 
 
-def validate(run_id: str) -> int:
+def validate(run_id: str, *options: str) -> int:
     """Run the step, led by the environment; return its exit code."""
-    from steps.validate.__main__ import perform, recheck
+    from steps.validate.__main__ import VALIDATE
 
-    return step.main(step.Step("validate", perform, recheck), ["--run-id", run_id])
+    return step.main(VALIDATE, ["--run-id", run_id, *options])
 
 
 def clean(run_id: str) -> int:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from steps.validate.drift import BINS, Drift, changes, drift, no_numeric_drift
+from steps.validate.drift import BINS, Drift, changes, drift, no_numeric_drift, too_few
 from steps.validate.policy import Policy
 from steps.validate.reason import Code
 from tests.steps.batches import Row, changed, rows, times
@@ -111,18 +111,24 @@ def test_a_status_never_seen_is_named_and_no_numeric_drift_is_said() -> None:
     assert "no numeric column drifted" in calm.sentence
 
 
-@pytest.mark.parametrize(("new", "counts"), [(9, False), (10, True)])
-def test_a_new_value_counts_from_one_in_a_hundred_rows(new: int, counts: bool) -> None:
+@pytest.mark.parametrize(("new", "counts"), [(1, False), (2, True)])
+def test_a_new_value_counts_from_one_in_a_thousand_rows(new: int, counts: bool) -> None:
     before = rows(2000, state="Ohio")
-    now = [*rows(1000 - new, seed=1, state="Ohio"), *rows(new, seed=2, state="Guam")]
+    now = [*rows(2000 - new, seed=1, state="Ohio"), *rows(new, seed=2, state="Guam")]
     found = drift(batch_of(now), reference_of(before), FEW)
     assert (found["state"].new_distinct, found["state"].new_rows) == (1, new)
     assert [one.code for one in changes(found, FEW)] == [Code.NEW_CATEGORY] * counts
+    assert [one.code for one in too_few(found, FEW)] == [Code.NEW_VALUES_TOO_FEW] * (not counts)
 
 
-def test_a_new_value_on_a_handful_of_rows_does_not_count() -> None:
-    now = [*rows(1480, seed=1, state="Ohio"), *rows(20, seed=2, state="Guam")]
-    assert changes(drift(batch_of(now), reference_of(rows(2000, state="Ohio")), POLICY), POLICY) == []
+@pytest.mark.parametrize("new", [1, 20])
+def test_a_new_value_on_a_handful_of_rows_is_named_and_does_not_count(new: int) -> None:
+    now = [*rows(1500 - new, seed=1, state="Ohio"), *rows(new, seed=2, state="Guam")]
+    found = drift(batch_of(now), reference_of(rows(2000, state="Ohio")), POLICY)
+    assert changes(found, POLICY) == []
+    (reason,) = too_few(found, POLICY)
+    assert (reason.code, reason.about) == (Code.NEW_VALUES_TOO_FEW, "state")
+    assert f"guam on {new}" in reason.sentence
 
 
 def test_another_spelling_is_no_new_value() -> None:

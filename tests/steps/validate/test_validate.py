@@ -4,11 +4,16 @@ import dataclasses
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from steps.common.settings import PREFIX, SettingRefused
 from steps.validate.champion_error import ChampionError, Comparison
 from steps.validate.learnable import Learnable
+from steps.validate.look_back import LookBack
+from steps.validate.out_of_line import OutOfLine
 from steps.validate.policy import Policy, read_policy
+from steps.validate.probe import Gain, RetrainValue
 from steps.validate.reason import Code
 from steps.validate.validate import QUARANTINE, SKIP, TRAIN, Decision, Report, decide, look
 from tests.steps.batches import Row, changed, rows, times
@@ -16,6 +21,9 @@ from tests.steps.validate.judging import batch_of, reference_of
 
 POLICY = Policy()
 BEFORE = rows(900)
+SMALLER = changed(rows(900, seed=1), house_size=times(0.6))
+REDRAW = rows(900, seed=1)
+BETTER_BEFORE = LookBack(3, 4, 900, 880, 50_000.0, 60_000.0, 10_000.0, 8_000.0, 12_000.0, advised=True)
 
 
 def looked(some: list[Row], before: list[Row] | None = None) -> Report:
@@ -24,10 +32,25 @@ def looked(some: list[Row], before: list[Row] | None = None) -> Report:
     return found if found.faults else dataclasses.replace(found, learnable=Learnable(5000, 600, 0.6, 0.55))
 
 
-def error(ratio: float) -> ChampionError:
+def error(ratio: float, *, odd: float = 0.0, factor: float = 1.0) -> ChampionError:
     own = 50_000.0
-    return ChampionError(
-        4, Comparison("batch", "all", 900, own * ratio, "all", 9000, own, ratio, ratio - 0.03, ratio + 0.03, 1.0), ()
+    whole = Comparison("batch", "all", 900, own * ratio, "all", 9000, own, ratio, ratio - 0.03, ratio + 0.03, factor)
+    return ChampionError(4, whole, (), OutOfLine(int(900 * odd), odd, 0.0, 400_000.0), 1.0)
+
+
+def value(share: float, reach: float = 0.005) -> RetrainValue:
+    here, there = (
+        Gain(500, 490, 50_000.0, 50_000.0 * (1 - one), one, one - reach, one + reach) for one in (share, -0.002)
+    )
+    return RetrainValue(4, 5, 2000, 1000, 490, 0.5, here, there, share / 2)
+
+
+UNKNOWN = RetrainValue(4, 5, 90, 45, 40, 0.5)
+
+
+def report(some: list[Row], ratio: float = 1.0, worth: RetrainValue | None = None) -> Report:
+    return dataclasses.replace(
+        looked(some, BEFORE), champion=error(ratio), retrain_value=value(0.0) if worth is None else worth
     )
 
 
@@ -45,59 +68,130 @@ def test_the_first_batch_is_trained_on() -> None:
 
 
 def test_an_independent_redraw_is_skipped_and_says_why() -> None:
-    report = dataclasses.replace(looked(rows(900, seed=1), BEFORE), champion=error(1.0))
-    found = decided(report)
+    found = decided(report(REDRAW))
     assert found.verdict == SKIP
-    assert codes(found) == [Code.NOTHING_CHANGED, Code.NO_NUMERIC_DRIFT, Code.CHAMPION_NOT_WORSE]
+    assert codes(found) == [
+        Code.NOTHING_CHANGED, Code.NO_NUMERIC_DRIFT, Code.CHAMPION_NOT_WORSE, Code.RETRAIN_DOES_NOT_PAY,
+    ]  # fmt: skip
 
 
 def test_a_redraw_on_which_the_champion_fails_is_trained_on() -> None:
-    report = dataclasses.replace(looked(rows(900, seed=1), BEFORE), champion=error(1.5))
-    found = decided(report)
+    found = decided(report(REDRAW, 1.5))
     assert found.verdict == TRAIN
-    assert codes(found) == [Code.CHAMPION_WORSE_HERE, Code.NO_NUMERIC_DRIFT]
+    assert codes(found) == [Code.CHAMPION_WORSE_HERE, Code.NO_NUMERIC_DRIFT, Code.RETRAIN_DOES_NOT_PAY]
 
 
-def test_drift_is_trained_on_while_nobody_measured_whether_it_pays() -> None:
-    smaller = changed(rows(900, seed=1), house_size=times(0.6))
-    found = decided(dataclasses.replace(looked(smaller, BEFORE), champion=error(1.0)))
+def test_drift_that_a_training_gains_from_is_trained_on() -> None:
+    found = decided(report(SMALLER, worth=value(0.03)))
+    assert (found.verdict, codes(found)) == (TRAIN, [Code.RETRAIN_PAYS, Code.DRIFT, Code.CHAMPION_NOT_WORSE])
+    assert (found.reasons[0].measured, found.reasons[0].threshold) == (0.03, POLICY.probe_gain)
+    assert "a gain of 3.0% (+2.5% to +3.5%), 1.0% is asked" in found.reasons[0].sentence
+    assert "on 490 houses of the batches before a loss of 0.2%" in found.reasons[0].sentence
+    assert found.reasons[1].about == "house_size"
+
+
+@pytest.mark.parametrize(
+    ("worth", "said"),
+    [
+        (value(0.005, 0.001), "-0.5% (-0.6% to -0.4%), where a fall of 1.0% is asked"),
+        (value(0.02, 0.03), "-2.0% (-5.0% to +1.0%)"),
+        (value(-0.02), "+2.0% (+1.5% to +2.5%)"),
+    ],
+)
+def test_drift_without_damage_is_skipped_and_says_so_with_the_numbers(worth: RetrainValue, said: str) -> None:
+    found = decided(report(SMALLER, worth=worth))
+    assert found.verdict == SKIP
+    assert codes(found) == [
+        Code.DRIFT_WITHOUT_DAMAGE, Code.DRIFT, Code.CHAMPION_NOT_WORSE, Code.RETRAIN_DOES_NOT_PAY,
+    ]  # fmt: skip
+    assert "house_size changed, but without damage: the champion is 1.00 times as wrong" in found.reasons[0].sentence
+    assert said in found.reasons[0].sentence
+
+
+def test_drift_whose_worth_nobody_can_measure_is_no_reason() -> None:
+    found = decided(report(SMALLER, worth=UNKNOWN))
+    assert (found.verdict, codes(found)[0]) == (SKIP, Code.DRIFT_WITHOUT_DAMAGE)
+    (probe,) = [reason for reason in found.reasons if reason.code is Code.PROBE_NOT_MEASURED]
+    assert probe.measured is None
+    assert "not knowing is no reason to train" in probe.sentence
+    worse = decided(report(SMALLER, 1.5, UNKNOWN))
+    assert (worse.verdict, codes(worse)[0]) == (TRAIN, Code.CHAMPION_WORSE_HERE)
+
+
+def test_a_gain_without_any_change_is_told_and_no_reason() -> None:
+    found = decided(report(REDRAW, worth=value(0.03)))
+    assert (found.verdict, codes(found)[0]) == (SKIP, Code.NOTHING_CHANGED)
+    assert Code.RETRAIN_PAYS in codes(found)
+
+
+@pytest.mark.parametrize(("factor", "verdict"), [(1.1, TRAIN), (0.9, TRAIN), (1.03, SKIP)])
+def test_like_houses_at_another_price_are_a_change_in_no_column(factor: float, verdict: str) -> None:
+    dearer = dataclasses.replace(report(REDRAW, worth=value(0.05)), champion=error(1.0, factor=factor))
+    found = decided(dearer)
+    assert found.verdict == verdict
+    assert (Code.PRICE_LEVEL in codes(found)) == (verdict == TRAIN)
+
+
+def test_a_new_category_is_trained_on_where_that_pays_and_no_numeric_drift_is_said() -> None:
+    found = decided(report(rows(900, seed=1, status="auctioned"), worth=value(0.03)))
     assert found.verdict == TRAIN
-    assert codes(found) == [Code.DRIFT, Code.PROBE_NOT_MEASURED, Code.CHAMPION_NOT_WORSE]
-    assert found.reasons[0].about == "house_size"
+    assert codes(found) == [
+        Code.RETRAIN_PAYS, Code.NEW_CATEGORY, Code.NO_NUMERIC_DRIFT, Code.CHAMPION_NOT_WORSE,
+    ]  # fmt: skip
 
 
-def test_a_new_category_is_trained_on_and_no_numeric_drift_is_said() -> None:
-    found = decided(looked(rows(900, seed=1, status="auctioned"), BEFORE))
+def test_a_new_state_with_one_row_is_named_and_no_reason() -> None:
+    found = decided(report([*REDRAW, *rows(1, seed=2, state="Guam")], worth=value(0.03)))
+    assert (found.verdict, codes(found)[0]) == (SKIP, Code.NOTHING_CHANGED)
+    assert any("guam on 1" in reason.sentence for reason in found.reasons)
+
+
+@pytest.mark.parametrize("forced", [False, True])
+def test_a_champion_that_cannot_price_these_houses_is_a_reason_to_train(forced: bool) -> None:
+    why = "version 4 was trained under split_v0"
+    found = decided(dataclasses.replace(looked(REDRAW, BEFORE), champion_unusable=why), forced=forced)
     assert found.verdict == TRAIN
-    assert codes(found) == [Code.NEW_CATEGORY, Code.PROBE_NOT_MEASURED, Code.NO_NUMERIC_DRIFT]
+    assert codes(found)[int(forced)] is Code.CHAMPION_UNUSABLE
+    assert why in found.reasons[int(forced)].sentence
+
+
+def test_going_back_is_advised_whatever_the_verdict() -> None:
+    for ratio, verdict in ((1.0, SKIP), (1.5, TRAIN)):
+        found = decided(dataclasses.replace(report(REDRAW, ratio), previous=BETTER_BEFORE))
+        assert (found.verdict, codes(found)[-1]) == (verdict, Code.ROLLBACK_ADVISED)
+    calm = dataclasses.replace(BETTER_BEFORE, advised=False)
+    assert Code.ROLLBACK_ADVISED not in codes(decided(dataclasses.replace(report(REDRAW), previous=calm)))
+
+
+def test_prices_out_of_line_are_named_and_decide_nothing() -> None:
+    few, many = (dataclasses.replace(report(REDRAW), champion=error(1.0, odd=odd)) for odd in (0.001, 0.01))
+    assert Code.PRICES_OUT_OF_LINE not in codes(decided(few))
+    (reason,) = [one for one in decided(many).reasons if one.code is Code.PRICES_OUT_OF_LINE]
+    assert "9 prices (1.0% of those scored)" in reason.sentence
+    assert "$400,000" in reason.sentence
+    assert decided(many).verdict == decided(few).verdict == SKIP
 
 
 @pytest.mark.parametrize("champion", [None, 4])
 def test_a_batch_nothing_can_be_learnt_from_is_skipped_whatever_changed(champion: int | None) -> None:
-    smaller = changed(rows(900, seed=1), house_size=times(0.6))
-    report = dataclasses.replace(looked(smaller, BEFORE), learnable=Learnable(5000, 600, 0.02, -0.05))
-    found = decided(report, champion=champion)
+    unlearnable = dataclasses.replace(report(SMALLER, worth=value(0.05)), learnable=Learnable(5000, 600, 0.02, -0.05))
+    found = decided(unlearnable, champion=champion)
     assert found.verdict == SKIP
     assert found.reasons[0].code is Code.NOT_LEARNABLE
     assert (Code.DRIFT in codes(found)) == (champion is not None)
-    assert Code.PROBE_NOT_MEASURED not in codes(found)
 
 
 @pytest.mark.parametrize("learnable", [Learnable(5000, 600, 0.6, 0.55), Learnable(10, 2, None, None)])
 def test_what_is_forced_is_trained_on_and_the_rest_is_said(learnable: Learnable) -> None:
-    report = dataclasses.replace(looked(rows(900, seed=1), BEFORE), learnable=learnable, champion=error(1.0))
-    found = decided(report, forced=True)
+    found = decided(dataclasses.replace(report(REDRAW), learnable=learnable), forced=True)
     assert found.verdict == TRAIN
     assert codes(found)[0] is Code.FORCED
     assert (Code.NOT_LEARNABLE in codes(found)) == (learnable.rho is None)
 
 
 def test_force_does_not_open_the_quarantine() -> None:
-    report = looked(rows(900, seed=1, zip_code=None), BEFORE)
-    found = decided(report, forced=True)
+    found = decided(looked(rows(900, seed=1, zip_code=None), BEFORE), forced=True)
     assert (found.verdict, codes(found)) == (QUARANTINE, [Code.TOO_MANY_REFUSED])
-    assert report.drift is None
-    assert report.learnable is None
 
 
 def test_faults_are_named_together() -> None:
@@ -105,13 +199,37 @@ def test_faults_are_named_together() -> None:
     assert codes(decided(looked(metric, BEFORE))) == [Code.TOO_MANY_REFUSED, Code.UNIT_CHANGE]
 
 
+@given(
+    st.booleans(), st.floats(0.5, 3), st.floats(-0.5, 0.9), st.floats(0.001, 0.5), st.sampled_from([0.02, 0.55]),
+    st.booleans(),
+)  # fmt: skip
+def test_every_verdict_has_a_reason_beyond_schedule_and_quantity_and_none_twice(
+    drifts: bool, ratio: float, share: float, reach: float, low: float, forced: bool
+) -> None:
+    base = _DRIFTED if drifts else _CALM
+    found = decided(
+        dataclasses.replace(
+            base, champion=error(ratio), retrain_value=value(share, reach), learnable=Learnable(5000, 600, low, low)
+        ),
+        forced=forced,
+    )
+    assert len(set(codes(found))) >= 2 or codes(found)[0] is Code.NO_CHAMPION
+    assert len({reason.sentence for reason in found.reasons}) == len(found.reasons)
+    asked = ratio - 0.03 > POLICY.champion_ratio or (drifts and share >= POLICY.probe_gain and share > reach)
+    assert found.verdict == (TRAIN if forced or (asked and low > POLICY.learnable_rho) else SKIP)
+
+
+_DRIFTED, _CALM = looked(SMALLER, BEFORE), looked(REDRAW, BEFORE)
+
+
 def test_a_whole_report_can_be_stored() -> None:
-    report = dataclasses.replace(looked(rows(900, seed=1, acre_lot=None), BEFORE), champion=error(1.0))
-    plain = json.loads(json.dumps(report.as_json(), allow_nan=False))
+    whole = dataclasses.replace(report(rows(900, seed=1, acre_lot=None), worth=value(0.03)), previous=BETTER_BEFORE)
+    plain = json.loads(json.dumps(whole.as_json(), allow_nan=False))
     assert plain["counts"]["rows"] == 900
     assert plain["drift"]["acre_lot"]["median"] is None
     assert plain["champion"]["overall"]["ratio"] == 1.0
-    assert plain["retrain_value"] is None
+    assert plain["retrain_value"]["here"]["share"] == 0.03
+    assert plain["previous"]["gain"] == 10_000.0
 
 
 def test_every_threshold_says_what_it_is_for() -> None:

@@ -77,7 +77,11 @@ def test_only_the_asked_buckets_leave_the_database(databases: Databases) -> None
         clean.copy_listings(connection, "s", 0, [CleanRow(n, n, bucket(n), listing) for n in range(200)])
     with engine.connect() as connection:
         found = clean.read(connection, "s", [0], range(20, 100))
+        some = clean.read(connection, "s", [0], [7, 31])
+        none = clean.read(connection, "s", [0], [])
         nothing = clean.read(connection, "another source", [0])
     engine.dispose()
+    assert sorted(set(some.bucket.tolist())) == [7, 31]
+    assert len(none) == 0
     assert sorted(set(found.bucket.tolist())) == list(range(20, 100))
     assert len(nothing) == 0
