@@ -22,6 +22,7 @@ from steps.validate.batch import Mask
 from steps.validate.out_of_line import OutOfLine, out_of_line
 from steps.validate.policy import Policy
 from steps.validate.reason import Code, Reason, listed, shown
+from steps.validate.usability import median_interval
 
 GROUPS: Final = 500
 _BAND_EDGES: Final = (100_000.0, 200_000.0, 300_000.0, 500_000.0, 1_000_000.0)
@@ -79,17 +80,27 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class ChampionError:
-    """A version's error on a batch: over all of it, then by state and by price band; prices out of line left out.
+class PriceLevel:
+    """What like houses cost here: the median of price over what the version says, over that on its own test part.
 
-    `own_price_factor` is the median of price over what the version says on its own test part.
+    `own` is that on its own part alone; `low` and `high` are bounds, None where there are too few rows.
     """
+
+    factor: float
+    own: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class ChampionError:
+    """A version's error on a batch: over all of it, then by state and by price band; prices out of line left out."""
 
     version: int
     overall: Comparison
     slices: tuple[Comparison, ...]
     out_of_line: OutOfLine
-    own_price_factor: float
+    level: PriceLevel
 
 
 @dataclass(frozen=True)
@@ -124,8 +135,9 @@ def compare(version: int, here: Scored, own: Scored, policy: Policy) -> Champion
         return None
     odd, own_odd = (out_of_line(one.price, one.said, one.state, policy) for one in (here, own))
     left_out = OutOfLine(int(odd.sum()), float(odd.mean()), float(own_odd.mean()), _rmse(here))
-    overall, *slices = _compared(here.take(~odd), own.take(~own_odd), policy)
-    return ChampionError(version, overall, tuple(slices), left_out, _price_factor(own.take(~own_odd)))
+    here, own = here.take(~odd), own.take(~own_odd)
+    overall, *slices = _compared(here, own, policy)
+    return ChampionError(version, overall, tuple(slices), left_out, _price_level(here, own, policy))
 
 
 def _compared(here: Scored, own: Scored, policy: Policy) -> list[Comparison]:
@@ -159,6 +171,15 @@ def _compared(here: Scored, own: Scored, policy: Policy) -> list[Comparison]:
 
 def _price_factor(scored: Scored) -> float:
     return float(np.median(scored.price / np.maximum(scored.said, 1.0)))
+
+
+def _price_level(here: Scored, own: Scored, policy: Policy) -> PriceLevel:
+    (low, middle, high), (own_low, own_middle, own_high) = (
+        median_interval(one.price / np.maximum(one.said, 1.0), policy.median_confidence) for one in (here, own)
+    )
+    known = math.isfinite(high) and math.isfinite(own_high)
+    bounds = (low / own_high, high / own_low) if known else (None, None)
+    return PriceLevel(middle / own_middle, own_middle, *bounds)
 
 
 def _rmse(scored: Scored) -> float:
@@ -215,15 +236,15 @@ def worse_here(error: ChampionError, policy: Policy) -> list[Reason]:
 
 def price_level(error: ChampionError, policy: Policy) -> list[Reason]:
     """Return that like houses cost more, or less, than where the version was tested, if so: no column shows that."""
-    factor = error.overall.price_factor / error.own_price_factor
-    if error.overall.low is None or abs(math.log(factor)) < math.log(policy.price_level):
+    level, asked = error.level, policy.price_level
+    if level.low is None or level.high is None or (1 / asked <= level.high and level.low <= asked):
         return []
     sentence = (
-        f"like houses cost {factor:.2f} times as much: prices here are {error.overall.price_factor:.2f} times what "
-        f"version {error.version} says, and {error.own_price_factor:.2f} times on its own test part; a factor of "
-        f"{policy.price_level:g} counts"
+        f"like houses cost {level.factor:.2f} times as much ({level.low:.2f} to {level.high:.2f}): prices here are "
+        f"{error.overall.price_factor:.2f} times what version {error.version} says, and {level.own:.2f} times on its "
+        f"own test part; a factor of {asked:g} counts"
     )
-    return [Reason(Code.PRICE_LEVEL, sentence, "price", factor, policy.price_level)]
+    return [Reason(Code.PRICE_LEVEL, sentence, "price", level.factor, asked)]
 
 
 def not_worse(error: ChampionError, policy: Policy) -> Reason:

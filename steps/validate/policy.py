@@ -31,7 +31,7 @@ class Policy(BaseModel):
     )  # fmt: skip
     median_confidence: Share = Field(
         default=0.99,
-        description="The median's whole interval has to lie beyond the factor: ten odd houses prove nothing.",
+        description="A median's whole interval has to lie beyond the factor: ten odd houses prove nothing.",
     )
 
     copy_share: Share = Field(
@@ -66,7 +66,7 @@ class Policy(BaseModel):
     price_level: float = Field(
         default=1.05, gt=1,
         description="Price over what the champion says, in the middle, against its own test part: drift that is in no "
-        "column. Redraws of 1,000 houses stay within 1.02.",
+        "column; the whole interval has to lie beyond.",
     )  # fmt: skip
     champion_slice_ratio: float = Field(
         default=1.50, gt=1, description="The same for one state: states differ among themselves, so it takes more."

@@ -12,6 +12,7 @@ growing trees (Student's t over several pairs of fits on houses of their own, di
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -147,7 +148,7 @@ def retrain_value(recipe: Recipe, old: Houses, new: Houses, listings: int, polic
         return found
     pairs = [_pair(recipe, mine, theirs, rows, batch_rows, policy.seed + n) for n, (mine, theirs) in enumerate(learnt)]
     here, there = (_gain(pairs, houses, policy) for houses in judged)
-    return RetrainValue(**{**found.__dict__, "here": here, "there": there, "after": _after(here, there, share)})
+    return dataclasses.replace(found, here=here, there=there, after=_after(here, there, share))
 
 
 def _of_pair(houses: Houses, pair: int, policy: Policy) -> Houses:

@@ -1,5 +1,6 @@
 """The champion's error here beside its own: worse is found, luck is not, and houses are what is resampled."""
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from steps.validate.champion_error import (
     Scored,
     compare,
     not_worse,
+    price_level,
     score,
     scored_buckets,
     worse_here,
@@ -134,6 +136,16 @@ def test_the_interval_is_that_of_a_plain_bootstrap() -> None:
     assert found.ratio is not None
     assert found.low is not None
     assert np.log(found.ratio / found.low) == pytest.approx(1.645 * np.std(logs), rel=0.12)
+
+
+@pytest.mark.parametrize(("factor", "counts"), [(1.0, False), (1.03, False), (1.1, True), (0.9, True)])
+def test_what_like_houses_cost_is_told_where_it_moved(factor: float, counts: bool) -> None:
+    here = scored(3000, 1)
+    found = compared(dataclasses.replace(here, price=here.price * factor), scored(4000, 2))
+    assert found.level.factor == pytest.approx(factor, rel=0.01)
+    assert [reason.code for reason in price_level(found, POLICY)] == [Code.PRICE_LEVEL] * counts
+    few = scored(9, 1)
+    assert price_level(compared(dataclasses.replace(few, price=few.price * 2), scored(4000, 2)), POLICY) == []
 
 
 def test_few_houses_are_shown_and_not_judged() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steps.common.settings import PREFIX, SettingRefused
-from steps.validate.champion_error import ChampionError, Comparison
+from steps.validate.champion_error import ChampionError, Comparison, PriceLevel
 from steps.validate.learnable import Learnable
 from steps.validate.look_back import LookBack
 from steps.validate.out_of_line import OutOfLine
@@ -35,7 +35,8 @@ def looked(some: list[Row], before: list[Row] | None = None) -> Report:
 def error(ratio: float, *, odd: float = 0.0, factor: float = 1.0) -> ChampionError:
     own = 50_000.0
     whole = Comparison("batch", "all", 900, own * ratio, "all", 9000, own, ratio, ratio - 0.03, ratio + 0.03, factor)
-    return ChampionError(4, whole, (), OutOfLine(int(900 * odd), odd, 0.0, 400_000.0), 1.0)
+    level = PriceLevel(factor, 1.0, 0.98 * factor, 1.02 * factor)
+    return ChampionError(4, whole, (), OutOfLine(int(900 * odd), odd, 0.0, 400_000.0), level)
 
 
 def value(share: float, reach: float = 0.005) -> RetrainValue:
