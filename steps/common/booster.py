@@ -16,7 +16,7 @@ import xgboost
 from numpy.typing import NDArray
 
 from steps.common.columns import Columns, Floats
-from steps.common.features import FEATURES, Encodings, Matrix, fit_encodings, training_features
+from steps.common.features import FEATURES, Encodings, Matrix, features, fit_encodings, training_features
 
 Parameters = Mapping[str, Any]
 
@@ -89,6 +89,12 @@ def fit(
 def margins(booster: xgboost.Booster, matrix: Matrix) -> NDArray[np.float32]:
     """Return the log of each row's price."""
     found: NDArray[np.float32] = booster.inplace_predict(matrix, predict_type="margin", validate_features=False)
+    return found
+
+
+def prices(fitted: Fitted, columns: Columns) -> Floats:
+    """Return what a fit says of houses, in dollars and not rounded: for fits that never become a version."""
+    found: Floats = np.exp(margins(fitted.booster, features(columns, fitted.encodings)).astype(np.float64))
     return found
 
 

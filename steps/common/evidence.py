@@ -28,11 +28,13 @@ Share = Annotated[float, Field(ge=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0)]
 
 
-class _Figures(BaseModel):
+class Figures(BaseModel):
+    """Measured values that do not change: no field more, none less, and never infinite or not a number."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class Metrics(_Figures):
+class Metrics(Figures):
     """A model's errors on some rows: root mean square, mean absolute (dollars), R², median relative, RMS of logs."""
 
     rmse: NotNegative | None
@@ -42,7 +44,7 @@ class Metrics(_Figures):
     rmsle: NotNegative | None
 
 
-class Distribution(_Figures):
+class Distribution(Figures):
     """A bootstrap distribution: its values at `PROBABILITIES`, from so many replicates."""
 
     replicates: Annotated[int, Field(ge=1000)]
@@ -80,7 +82,7 @@ class Distribution(_Figures):
         return max(least, PROBABILITIES[right - 1] + share * (PROBABILITIES[right] - PROBABILITIES[right - 1]))
 
 
-class Gain(_Figures):
+class Gain(Figures):
     """RMSE of the champion minus RMSE of the candidate on the same rows, in dollars; above zero is better."""
 
     point: float
@@ -88,7 +90,7 @@ class Gain(_Figures):
     distribution: Distribution
 
 
-class Slice(_Figures):
+class Slice(Figures):
     """Both models on some of the rows. `new_rows` lie in batches the champion was not trained on.
 
     `ratio` is the distribution of RMSE(candidate) / RMSE(champion), kept for slices that may veto.
@@ -104,7 +106,7 @@ class Slice(_Figures):
     note: str | None = None
 
 
-class Model(_Figures):
+class Model(Figures):
     """A version that was scored: what it was trained on, under which rules, and how it did."""
 
     version: Annotated[int, Field(ge=1)]
@@ -114,7 +116,7 @@ class Model(_Figures):
     metrics: Metrics
 
 
-class NoiseFloor(_Figures):
+class NoiseFloor(Figures):
     """How much RMSE varies by the luck of training alone: fits that differ in nothing but their seed.
 
     `share` is their standard deviation over their mean; kept as a share, since prices of another range have errors
@@ -129,7 +131,7 @@ class NoiseFloor(_Figures):
     share: NotNegative
 
 
-class Infrastructure(_Figures):
+class Infrastructure(Figures):
     """Whether the version, loaded as serving loads it, answers as training did, and what it costs."""
 
     golden_rows: Annotated[int, Field(ge=1)]
@@ -139,7 +141,7 @@ class Infrastructure(_Figures):
     note: str | None = None
 
 
-class Stored(_Figures):
+class Stored(Figures):
     """A file in MLflow: where, and what it must be."""
 
     uri: str
@@ -147,7 +149,7 @@ class Stored(_Figures):
     bytes: Count
 
 
-class Evidence(_Figures):
+class Evidence(Figures):
     """One comparison of a candidate with the version in production, on one set of test rows.
 
     `champion` is None when there was none; `alias_ever_set` tells the first model from a champion that was lost.

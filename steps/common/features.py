@@ -104,6 +104,17 @@ class Encodings:
             and key not in self.look_ups[encoding.feature].values
         )
 
+    def unseen_rows(self, columns: Columns) -> dict[str, NDArray[np.bool_]]:
+        """Return by field which rows have a value that no listing of the train part had, as `unseen` has it."""
+        found = {}
+        for encoding in ENCODINGS:
+            if encoding.feature in _KNOWN:
+                category = _category(columns, encoding.fields)
+                known = self.look_ups[encoding.feature].values
+                unseen = np.array([value not in known for value in category.values] or [False])
+                found[encoding.fields[-1]] = unseen[category.codes] & (category.codes >= 0)
+        return found
+
 
 # The look-up that knows every value of one field.
 _KNOWN: Final = frozenset({"state_price", "city_price", "zip_price", "broker_price", "status_price"})

@@ -1,4 +1,7 @@
-"""The comparison at work: finds the versions, scores them on the test rows, keeps errors and plots, writes evidence."""
+"""The comparison at work: finds the versions, scores them on the test rows, keeps errors and plots, writes evidence.
+
+The explanation is committed together with the evidence: there is never one without the other.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from steps.common import bundle, dataset, registry
 from steps.common import evidence as written
 from steps.common.artifacts import Artifact, FileBroken, download
 from steps.common.evidence import Evidence, NoiseFloor, Stored
+from steps.common.explanation import Explanation
 from steps.common.listing import SCOPE_VERSION
 from steps.common.logs import committed, log
 from steps.common.registry import ChampionLost
@@ -23,11 +27,11 @@ from steps.common.step import Job, Refused, Result
 from steps.common.store import ledger, models
 from steps.common.store.clean import Listings
 from steps.common.store.ledger import Alert, Completion
-from steps.common.tracking import Tracking, log_metrics, pipeline_run
-from steps.evaluate import infrastructure, noise, plots
+from steps.common.tracking import Tracking, log_metrics, pipeline_run, tag
+from steps.evaluate import explaining, infrastructure, noise
 from steps.evaluate.contenders import Contender, Unusable, enter, same_scope, unscored
 from steps.evaluate.evaluate import Comparison, Entry, evaluate
-from steps.evaluate.report import lines, series, summary
+from steps.evaluate.report import lines, reasons, series, summary
 from steps.evaluate.scores import constant, errors_file
 
 # Versions promoted before that are scored beside candidate and champion, newest first.
@@ -66,6 +70,11 @@ class Measurement:
                 f"no listing of batches {self.frozen.batches} is in the test part: nothing can be told"
             )
         return found
+
+    @cached_property
+    def train(self) -> Listings:
+        """Return the train part, for fits that say how far a comparison can be trusted and what it is due to."""
+        return dataset.read_train(self.job.clean, self.frozen)
 
     @cached_property
     def run(self) -> str:
@@ -130,9 +139,8 @@ class Measurement:
         if known is not None:
             return known
         log().info("measuring_noise_floor", search_space=space)
-        train = dataset.read_train(self.job.clean, self.frozen)
         parameters, trees = candidate.card["parameters"], int(candidate.card["trees"])
-        return noise.measure(train, self.rows, parameters, trees, space, self.job.settings.threads)
+        return noise.measure(self.train, self.rows, parameters, trees, space, self.job.settings.threads)
 
 
 def perform(job: Job) -> Result:
@@ -149,8 +157,13 @@ def perform(job: Job) -> Result:
         if known is None or not _still_good(tracking, known):
             known = _measure(at_work)
         found = Evidence.model_validate(known.evidence)
+        with job.ledger.connect() as connection:
+            why = models.explanation(connection, job.claim.claim_id, champion or 0)
+        told = Explanation.model_validate(why.explanation).paragraph if why else ()
         log_metrics(tracking, at_work.run, series(found))
-    return Result(known.sha, summary(found, champion), lines(found, champion), alerts=at_work.alerts)
+        tag(tracking, at_work.run, {"evaluate.why": "\n".join(told)})
+    shown = [*lines(found, champion), *reasons(told)]
+    return Result(known.sha, summary(found, champion), shown, alerts=at_work.alerts)
 
 
 def recheck(job: Job, completion: Completion) -> str | None:
@@ -198,11 +211,15 @@ def _measure(at_work: Measurement) -> models.Evidence:
     errors = _store_errors(at_work, files, list(contenders.values()))
     log().info("comparing", candidate=candidate.version, champion=at_work.champion_version)
     found = evaluate(_comparison(at_work, candidate, champion, contenders, errors))
-    plots.draw(files, at_work.rows, {"candidate": candidate} | ({"champion": champion} if champion else {}))
     (files / "evidence.json").write_text(found.model_dump_json(indent=1), encoding="utf-8")
+    why = explaining.explained(
+        files, at_work.rows, candidate, champion, against=at_work.champion_version, batches=at_work.frozen.batches,
+        batch=at_work.job.claim.batch_number, noise=found.noise_floor.share, threads=at_work.job.settings.threads,
+        train=lambda: at_work.train,
+    )  # fmt: skip
     at_work.tracking.log_artifacts(at_work.run, str(files), at_work.place)
     committed("artifacts")
-    return _append(at_work, found)
+    return _append(at_work, found, why)
 
 
 def _store_errors(at_work: Measurement, files: Path, contenders: list[Contender]) -> Stored:
@@ -248,13 +265,15 @@ def _champion_entry(at_work: Measurement, champion: Contender | None) -> Entry |
     return Entry(unscored(at_work.champion_version), None) if at_work.champion_version else None
 
 
-def _append(at_work: Measurement, found: Evidence) -> models.Evidence:
+def _append(at_work: Measurement, found: Evidence, why: Explanation) -> models.Evidence:
     plain, job = found.model_dump(mode="json"), at_work.job
     against = at_work.champion_version or 0
-    new = models.Evidence(job.claim.claim_id, against, at_work.candidate_version, written.sha(plain), plain)
+    key = (job.claim.claim_id, against, at_work.candidate_version)
+    new = models.Evidence(*key, written.sha(plain), plain)
     with job.ledger.begin() as connection:
         ledger.refuse_if_fenced(connection, job.claim)
         models.append_evidence(connection, new)
+        models.append_explanation(connection, models.Explanation(*key, why.model_dump(mode="json")))
         kept = models.evidence(connection, job.claim.claim_id, against)
     committed("evidence")
     # Measured again after its errors were lost, a comparison is the same but for timings; the first one stays.

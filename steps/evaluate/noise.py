@@ -15,7 +15,6 @@ import numpy as np
 from steps.common import booster
 from steps.common.booster import Parameters
 from steps.common.evidence import NoiseFloor
-from steps.common.features import features
 from steps.common.listing import SCOPE_VERSION
 from steps.common.store.clean import Listings
 from steps.evaluate.scores import metrics
@@ -42,8 +41,7 @@ def measure(
         chosen = stream.choice(houses, max(1, round(len(houses) * share / 2)), replace=False)
         half = train.take(np.isin(train.property_id, chosen))
         fitted = booster.fit(half.columns, half.price, half.bucket, parameters, trees, threads, seed)
-        prices = np.exp(booster.margins(fitted.booster, features(test.columns, fitted.encodings)).astype(np.float64))
-        found = metrics(test.price, prices).rmse
+        found = metrics(test.price, booster.prices(fitted, test.columns)).rmse
         if found is None:
             raise NoiseNotMeasurable(f"the fit with seed {seed} prices the test rows at what is not a number")
         rmse.append(found)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from steps.common.evidence import Evidence, Metrics, Model
 
 _CONFIDENCE: Final = 0.95
+# The page and the report have them all.
+_SENTENCES: Final = 5
 
 
 def summary(found: Evidence, champion: int | None) -> dict[str, Any]:
@@ -84,6 +87,11 @@ def lines(found: Evidence, champion: int | None) -> list[tuple[str, object]]:
         ("infra check", f"golden rows {golden}, {cost}"),
     ]
     return [*shown, *(("note", note) for note in found.notes)]
+
+
+def reasons(paragraph: Sequence[str]) -> list[tuple[str, object]]:
+    """Return the first sentences of the explanation as lines of the closing block."""
+    return [("why", sentence) for sentence in paragraph[:_SENTENCES]]
 
 
 def _told(metrics: Metrics) -> str:

@@ -1,4 +1,4 @@
-"""Every SQL statement on the ledger's model versions and their files, the evidence on them, and the alias's history."""
+"""Every SQL statement on the ledger's model versions, the evidence on them and what explains it, and on the alias."""
 
 from __future__ import annotations
 
@@ -51,6 +51,16 @@ class Evidence:
     candidate_version: int
     sha: str
     evidence: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why a candidate differs from a champion (0: there was none), as `steps/common/explanation.py` has it."""
+
+    claim_id: int
+    champion_version: int
+    candidate_version: int
+    explanation: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -122,6 +132,20 @@ def evidence(connection: Connection, claim_id: int, champion_version: int) -> Ev
     where = (table.c.claim_id == claim_id, table.c.champion_version == champion_version)
     row = connection.execute(select(table).where(*where)).one_or_none()
     return Evidence(**{name: getattr(row, name) for name in Evidence.__dataclass_fields__}) if row else None
+
+
+def append_explanation(connection: Connection, found: Explanation) -> None:
+    """Append an explanation once for a claim and champion, of which there is evidence; what is there already stays."""
+    row = {name: getattr(found, name) for name in Explanation.__dataclass_fields__}
+    connection.execute(insert(ledger.explanations).values(row).on_conflict_do_nothing())
+
+
+def explanation(connection: Connection, claim_id: int, champion_version: int) -> Explanation | None:
+    """Return what was explained under a claim against a champion (0: none); None where nothing was."""
+    table = ledger.explanations
+    where = (table.c.claim_id == claim_id, table.c.champion_version == champion_version)
+    row = connection.execute(select(table).where(*where)).one_or_none()
+    return Explanation(**{name: getattr(row, name) for name in Explanation.__dataclass_fields__}) if row else None
 
 
 def noise_floor(connection: Connection, search_space: str) -> Mapping[str, Any] | None:

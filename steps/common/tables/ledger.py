@@ -11,6 +11,7 @@ from sqlalchemy import (
     DateTime,
     Double,
     ForeignKey,
+    ForeignKeyConstraint,
     Identity,
     Integer,
     MetaData,
@@ -133,6 +134,17 @@ evidence = Table(
     Column("sha", Text, nullable=False),
     Column("evidence", JSONB, nullable=False),
     _now("measured_at"),
+)  # fmt: skip
+
+# Why the candidate of an evidence differs from its champion. A table of its own: promote decides from the evidence.
+explanations = Table(
+    "explanations", metadata,
+    Column("claim_id", BigInteger, primary_key=True),
+    Column("champion_version", Integer, primary_key=True),
+    Column("candidate_version", Integer, ForeignKey("model_versions.version"), nullable=False),
+    Column("explanation", JSONB, nullable=False),
+    _now("explained_at"),
+    ForeignKeyConstraint(["claim_id", "champion_version"], ["evidence.claim_id", "evidence.champion_version"]),
 )  # fmt: skip
 
 # Everything that was done to the alias: PROMOTE_INTENT, ROLLBACK_INTENT, ALIAS_SET, STALE, ADOPTED.

@@ -149,6 +149,16 @@ def test_unseen_values_are_named_by_field() -> None:
     assert ENCODED.unseen(strange) == ("state", "city", "brokered_by", "status")
 
 
+@settings(max_examples=50, deadline=None)
+@given(st.lists(houses, min_size=1, max_size=20))
+def test_unseen_values_of_many_are_those_of_each(listings: list[Listing]) -> None:
+    half = listings[: (len(listings) + 1) // 2]
+    encodings = fit_encodings(from_listings(half), np.full(len(half), 1e5))
+    found = encodings.unseen_rows(from_listings(listings))
+    for row, listing in enumerate(listings):
+        assert tuple(field for field, rows in found.items() if rows[row]) == encodings.unseen(listing)
+
+
 def test_a_wider_place_stands_before_the_ones_in_it() -> None:
     seen: set[str] = set()
     for encoding in ENCODINGS:

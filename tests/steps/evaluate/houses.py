@@ -1,14 +1,14 @@
 """A market with a known density and price function, as columns, in any size; and models fitted on it."""
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 
 from steps.common import booster
-from steps.common.booster import Fitted
-from steps.common.columns import Category, Columns, Floats
+from steps.common.booster import Fitted, Parameters
+from steps.common.columns import Category, Columns
 from steps.common.evidence import Infrastructure, Model, NoiseFloor, Stored
-from steps.common.features import features
 from steps.common.listing import BUCKETS, SCOPE_VERSION, SPLIT_VERSION
 from steps.common.store.clean import Listings
 from steps.evaluate.evaluate import Comparison, Entry, evaluate
@@ -22,18 +22,23 @@ TREES: Final = 60
 PARAMETERS: Final = {**booster.DEFAULTS, "depth": 5}
 
 
-def draw(rows: int, seed: int, *, batch: int = 0, spread: float = 0.25, twins: bool = False) -> Listings:
+def draw(
+    rows: int, seed: int, *, batch: int = 0, spread: float = 0.25, twins: bool = False, larger: float = 0.0,
+    dearer: float = 1.0, states: Sequence[str] = STATES,
+) -> Listings:  # fmt: skip
     """Return houses whose log price is a simple function of them plus a normal error of standard deviation `spread`.
 
-    With `twins` every second row is the house before it, listed again.
+    With `twins` every second row is the house before it, listed again. `larger` moves the mean of log size, `dearer`
+    is a factor on every price, `states` is where the houses are: the three causes of a change that can be planted.
     """
     stream = np.random.default_rng(seed)
-    size = np.exp(stream.normal(7.4, 0.35, rows)).round()
-    state = stream.integers(0, len(STATES), rows)
+    size = np.exp(stream.normal(7.4 + larger, 0.35, rows)).round()
+    state = np.array([STATES.index(name) for name in states])[stream.integers(0, len(states), rows)]
     zips = stream.integers(0, ZIPS, rows)
     status = (stream.random(rows) < 0.3).astype(np.int32)  # three in ten are sold
     level = np.log(LEVELS[state]) + 0.3 * np.sin(zips)
-    price = np.exp(11.9 + 0.7 * (np.log(size) - 7.4) + level + stream.normal(0, spread, rows)).round()
+    price = np.exp(11.9 + 0.7 * (np.log(size) - 7.4) + level + stream.normal(0, spread, rows))
+    price = (dearer * price).round()
     house = stream.integers(0, 1 << 62, rows)
     if twins:
         house[1::2] = house[: len(house) // 2 * 2 : 2]
@@ -83,18 +88,17 @@ def train_part(rows: Listings) -> Listings:
 
 def fit(rows: Listings, seed: int = 1) -> Fitted:
     """Return a model of the train part of some rows."""
-    train = train_part(rows)
-    return booster.fit(train.columns, train.price, train.bucket, PARAMETERS, TREES, 1, seed)
+    return fit_all(train_part(rows), seed)
 
 
-def prices(fitted: Fitted, columns: Columns) -> Floats:
-    """Return what a model says of houses, in dollars."""
-    return np.exp(booster.margins(fitted.booster, features(columns, fitted.encodings)).astype(np.float64))
+def fit_all(rows: Listings, seed: int = 1, parameters: Parameters = PARAMETERS, trees: int = TREES) -> Fitted:
+    """Return a model of all of some rows."""
+    return booster.fit(rows.columns, rows.price, rows.bucket, parameters, trees, 1, seed)
 
 
 def scored(version: int, fitted: Fitted, rows: Listings) -> Scored:
     """Return what a model says of some rows, bound to them."""
-    return score(version, rows, lambda columns: prices(fitted, columns))
+    return score(version, rows, lambda columns: booster.prices(fitted, columns))
 
 
 def compared(

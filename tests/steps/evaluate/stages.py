@@ -7,6 +7,7 @@ from sqlalchemy import Engine
 
 from steps.common import booster, bundle, dataset, registry
 from steps.common.dataset import FrozenList
+from steps.common.explanation import Explanation
 from steps.common.features import FEATURES_VERSION
 from steps.common.listing import SCOPE_VERSION, SPLIT_VERSION
 from steps.common.store import ledger, models
@@ -24,7 +25,7 @@ PARAMETERS = {**booster.DEFAULTS, "depth": 4}
 def card(batches: list[int], **changes: Any) -> dict[str, Any]:
     """Return the part of a card that evaluate reads."""
     return {
-        "batches": batches, "rows": ROWS * len(batches), "parameters": dict(PARAMETERS), "trees": TREES,
+        "batches": batches, "rows": ROWS * len(batches), "parameters": dict(PARAMETERS), "trees": TREES, "seed": 1,
         "search_space": "space_v1",
         "features_version": FEATURES_VERSION, "split_version": SPLIT_VERSION, "scope_version": SCOPE_VERSION,
         **changes,
@@ -44,7 +45,7 @@ def trained(
     files = deployment.folder / f"model of {mine.claim_id}"
     folder = files / bundle.FOLDER
     folder.mkdir(parents=True)
-    facts = card(list(range(batch + 1)), **card_changes)
+    facts = card(list(range(batch + 1)), **{"trees": trees, **card_changes})
     bundle.write(folder, fitted, market(5, 1)[0], facts)
     version = deployment.version(mine, files, facts)
     deployment.complete(mine, "train")
@@ -76,6 +77,14 @@ def evidence(deployment: Deployment, claim: Claim, champion: int | None) -> mode
     return found
 
 
+def explanation(deployment: Deployment, claim: Claim, champion: int | None) -> Explanation:
+    """Return what a run has written of why its candidate differs."""
+    with deployment.ledger.connect() as connection:
+        found = models.explanation(connection, claim.claim_id, champion or 0)
+    assert found is not None
+    return Explanation.model_validate(found.explanation)
+
+
 def completed(deployment: Deployment, claim: Claim) -> ledger.Completion | None:
     """Return evaluate's completion row of a run."""
     with deployment.ledger.connect() as connection:
@@ -89,7 +98,9 @@ def stored(deployment: Deployment, uri: str) -> Path:
 
 def everything(deployment: Deployment) -> tuple[Any, ...]:
     """Return all that evaluate may change in the ledger, for comparing before and after."""
-    return tuple(deployment.rows(table) for table in ("evidence", "completions", "alerts", "alias_events"))
+    return tuple(
+        deployment.rows(table) for table in ("evidence", "explanations", "completions", "alerts", "alias_events")
+    )
 
 
 def put_into_production(deployment: Deployment, version: int) -> None:

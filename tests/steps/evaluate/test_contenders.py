@@ -8,7 +8,7 @@ from steps.common import bundle, registry
 from steps.common.evidence import Evidence
 from steps.common.step import DONE, FAILED, NOTHING_TO_DO
 from tests.steps.deployment import Deployment, change_a_byte
-from tests.steps.evaluate.stages import evidence, put_into_production, trained
+from tests.steps.evaluate.stages import evidence, explanation, put_into_production, trained
 from tests.steps.evaluate.test_measure import promote, run
 
 MODEL = f"{bundle.FOLDER}/{bundle.MODEL}"
@@ -51,6 +51,8 @@ def unusable(deployment: Deployment, version: int) -> Evidence:
     assert "CHAMPION_UNUSABLE" in [alert["code"] for alert in deployment.rows("alerts")]
     assert promote("r1") == NOTHING_TO_DO
     assert deployment.aliases()[0] == version
+    why = f"Version {version}, in production, could not be scored, so what changed cannot be explained."
+    assert explanation(deployment, claim, version).paragraph == (why,)
     (verdict,) = [row for row in deployment.rows("verdicts") if row["step"] == "promote"]
     assert (verdict["verdict"], verdict["reasons"][0]["code"]) == ("REJECT", "EVIDENCE_INCOMPLETE")
     assert "The champion cannot be compared with" in verdict["reasons"][0]["sentence"]

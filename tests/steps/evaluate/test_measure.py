@@ -70,6 +70,8 @@ def test_a_first_model_is_measured_beside_the_median(
     assert done is not None
     assert (done.digest, done.summary["candidate"]["version"]) == (found.sha, version)
     assert "No test row has zip_seen no." in measured.notes
+    why = f"There is no champion beside version {version}, so there is no change to explain."
+    assert stages.explanation(deployment, claim, None).paragraph == (why,)
     assert "RMSE" in capsys.readouterr().out.split("─" * 78)[-2]
 
 
@@ -91,8 +93,17 @@ def test_a_better_candidate_its_errors_plots_and_metrics(deployment: Deployment)
     names = {found.path.removeprefix(f"{place}/") for found in deployment.tracking.list_artifacts(mlflow_run, place)}
     assert names == {
         "errors.npz", "evidence.json", "residuals.png", "predicted_and_actual.png", "beeswarm_candidate.png",
-        "beeswarm_champion.png",
+        "beeswarm_champion.png", "explanation.json", "why_it_changed.html", "error_change.png", "gain.png",
+        "shap_change.png",
     }  # fmt: skip
+    explained = stages.explanation(deployment, claim, champion)
+    assert explained.table is not None
+    assert {(cell.model, cell.on): cell.rmse.point for cell in explained.table.cells}["candidate", "all"] == (
+        pytest.approx(measured.candidate.metrics.rmse)
+    )
+    assert None not in {explained.error_change, explained.gain_split, explained.attributions}
+    tags = deployment.tracking.get_run(mlflow_run).data.tags
+    assert tags["appraiser.evaluate.why"].split("\n")[0] == explained.paragraph[0]
     logged = deployment.tracking.get_run(mlflow_run).data.metrics
     assert logged["candidate_rmse"] == pytest.approx(measured.candidate.metrics.rmse)
     assert {"champion_rmse", "baseline_rmse", "gain_low", "gain_high", "noise_floor_share"} <= set(logged)
@@ -118,6 +129,25 @@ def test_a_batch_without_test_rows_has_its_sentence_and_none_at_all_is_refused(
     assert run("r1") == DONE
     assert "No test row has batch 0." in str(deployment.rows("evidence"))
     del claim
+
+
+def test_what_cannot_be_explained_or_drawn_holds_up_no_promotion(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("by a test")
+
+    monkeypatch.setattr("steps.evaluate.shift.decompose", broken)
+    monkeypatch.setattr("steps.evaluate.change_plots.draw", broken)
+    champion = weak_champion(deployment)
+    claim, version = trained(deployment, "r1", 1)
+    assert run("r1") == DONE
+    found = stages.explanation(deployment, claim, champion)
+    why = "The change of the champion's error could not be computed: ZeroDivisionError: by a test."
+    assert (found.error_change, found.notes, found.paragraph[-1]) == (None, (why,), why)
+    assert None not in {found.table, found.gain_split, found.attributions}
+    assert promote("r1") == DONE
+    assert deployment.aliases() == (version, champion)
 
 
 def test_run_again_it_repeats_nothing(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:

@@ -206,4 +206,23 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("version", "path"),
     )
+    op.create_table(
+        "explanations",
+        sa.Column("claim_id", sa.BigInteger(), nullable=False),
+        sa.Column("champion_version", sa.Integer(), nullable=False),
+        sa.Column("candidate_version", sa.Integer(), nullable=False),
+        sa.Column("explanation", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column(
+            "explained_at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False
+        ),
+        sa.ForeignKeyConstraint(
+            ["candidate_version"],
+            ["model_versions.version"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["claim_id", "champion_version"],
+            ["evidence.claim_id", "evidence.champion_version"],
+        ),
+        sa.PrimaryKeyConstraint("claim_id", "champion_version"),
+    )
     # ### end Alembic commands ###

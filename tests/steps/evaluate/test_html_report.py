@@ -1,0 +1,40 @@
+"""The page: whole in itself, words first, nothing of a listing's text taken for markup."""
+
+import re
+from pathlib import Path
+
+from hypothesis import HealthCheck, given, settings
+
+from steps.common.explanation import Explanation
+from steps.evaluate import change_plots, html_report, plots
+from steps.evaluate.paragraph import sentences
+from tests.steps.evaluate import explanations
+
+_RULES = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+@_RULES
+@given(explanations.explanations)
+def test_it_needs_nothing_else_and_holds_the_paragraph_first(tmp_path: Path, found: Explanation) -> None:
+    told = found.model_copy(update={"paragraph": sentences(found)})
+    page = html_report.write(tmp_path, told).read_text()
+    assert not re.search(r"""(?:src|href)\s*=\s*["'](?!data:)|@import|url\(|<script|<link""", page)
+    assert page.count('<p class="why">') == len(told.paragraph)
+    assert "<b>" not in page
+    assert page.endswith("</html>\n")
+    if told.table:
+        assert page.index('<p class="why">') < page.index("<table>")
+
+
+def whole(found: Explanation) -> bool:
+    return None not in {found.table, found.error_change, found.gain_split, found.attributions}
+
+
+@settings(_RULES, max_examples=3)
+@given(explanations.explanations.filter(whole))
+def test_pictures_are_drawn_of_every_part_and_embedded(tmp_path: Path, found: Explanation) -> None:
+    plots.without_a_screen(tmp_path)
+    drawn = change_plots.draw(tmp_path, found)
+    assert {path.name for path in drawn} == {change_plots.ERROR_CHANGE, change_plots.GAIN, change_plots.SHAP_CHANGE}
+    page = html_report.write(tmp_path, found).read_text()
+    assert page.count('src="data:image/png;base64,') == len(drawn)
