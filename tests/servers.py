@@ -16,6 +16,7 @@ from psycopg import sql
 from local.credentials import Credentials
 from local.postgres import SUPERUSER, Server
 from local.processes import Processes
+from steps.common.tables.rights import DATABASES
 
 ROOT = Path(__file__).parent.parent
 _TEMPLATES = ("raw", "clean", "ledger", "optuna")
@@ -102,6 +103,8 @@ def databases(server: Server) -> Databases:
             _execute(connection, "REVOKE ALL ON DATABASE {} FROM PUBLIC", name)
             for role in ("pipeline", "serving"):
                 _execute(connection, "GRANT CONNECT ON DATABASE {} TO {}", name, role)
+            for role in DATABASES[template].temporary:
+                _execute(connection, "GRANT TEMPORARY ON DATABASE {} TO {}", name, role)
     # Not dropped: that waits for a checkpoint, and the whole server goes with the session's folder.
     return Databases(server, names)
 
