@@ -45,7 +45,7 @@ faults: install .envs/dev/.installed  ## the long fault runs
 lint: .envs/dev/.installed  ## ruff and mypy
 	.envs/dev/bin/ruff check .
 	.envs/dev/bin/ruff format --check .
-	.envs/dev/bin/mypy steps dags local tests
+	.envs/dev/bin/mypy steps dags local serving tests
 
 lock: | $(UV)  ## resolve every image's versions together and write requirements/
 	@echo uv | $(UV) pip compile --quiet --no-header --no-annotate - -o requirements/uv.txt --generate-hashes $(LOCK_FLAGS)

@@ -94,6 +94,11 @@ class Databases:
 @pytest.fixture
 def databases(server: Server) -> Databases:
     """Return fresh, empty databases, copied from those the upgrade made, with the same rights."""
+    return fresh_databases(server)
+
+
+def fresh_databases(server: Server) -> Databases:
+    """Make databases of one's own, for as long as the server lives."""
     suffix = uuid.uuid4().hex[:10]
     names = {template: f"{template}_{suffix}" for template in _TEMPLATES}
     with server.connect(SUPERUSER, "postgres") as connection:
