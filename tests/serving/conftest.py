@@ -27,9 +27,7 @@ class Served:
 
 
 @pytest.fixture(scope="module")
-def served(
-    server: Server, mlflow_server: MlflowServer, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Served]:
+def served(server: Server, mlflow_server: MlflowServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """Return a service that serves version 1 of a deployment of its own."""
     folder = tmp_path_factory.mktemp("served")
     with emptied(mlflow_server):

@@ -57,7 +57,8 @@ def test_the_same_request_id_twice_is_two_predictions(served: Served) -> None:
 
 @pytest.mark.parametrize("sent", ["x" * 65, "a b", "a\tb", "é".encode("latin-1"), "", "a;b", "%00"])
 def test_a_request_id_that_is_no_id_is_replaced(served: Served, sent: str | bytes) -> None:
-    answer = served.service.get("/health", headers={b"X-Request-ID": sent if isinstance(sent, bytes) else sent.encode()})
+    value = sent if isinstance(sent, bytes) else sent.encode()
+    answer = served.service.get("/health", headers={b"X-Request-ID": value})
     assert uuid.UUID(answer.headers["X-Request-ID"])
 
 

@@ -13,8 +13,8 @@ from serving.champion import Champions, Outcome
 from steps.common import bundle, registry
 from steps.common.settings import Settings
 from steps.common.tracking import Tracking
-from tests.serving.running import MARKET, card, register, write_model
 from tests.servers import free_loopback_port
+from tests.serving.running import MARKET, card, register, write_model
 from tests.steps.deployment import Deployment, change_a_byte
 
 FOLDER = bundle.FOLDER

@@ -9,8 +9,8 @@ from hypothesis import given, seed, settings
 
 from steps.common import bundle, registry
 from steps.common.listing import Listing
-from tests.serving.running import environment, running
 from tests.servers import ROOT
+from tests.serving.running import environment, running
 from tests.steps.common.listings import house, houses, market
 from tests.steps.deployment import Deployment
 from tests.steps.train.test_step import train, tuned

@@ -12,8 +12,8 @@ from serving import predictions
 from serving.predictions import Shipper, rows
 from serving.spool import Spool
 from steps.common.store.predictions import Prediction, add
-from tests.serving.running import stored
 from tests.servers import Databases
+from tests.serving.running import stored
 from tests.steps.common.listings import house
 
 PLENTY = 1 << 30
