@@ -56,6 +56,9 @@ lock: | $(UV)  ## resolve every image's versions together and write requirements
 bench: install .envs/dev/.installed  ## speeds beside their peers
 	.envs/dev/bin/python -m tests.bench
 
+load: .envs/dev/.installed  ## the API that runs, under a mix of requests: USERS= SECONDS= URL=
+	@PYTHONPATH=. .envs/dev/bin/python -m tests.load
+
 ci: lint test  ## what CI runs
 
 clean:  ## remove every environment and all local state
@@ -63,4 +66,4 @@ clean:  ## remove every environment and all local state
 	  then echo "a run still uses $${lock%/lock}; stop it first" >&2; exit 1; fi; done
 	rm -rf .envs .local .tools .mypy_cache .ruff_cache .pytest_cache
 
-.PHONY: help install run test faults lint lock bench ci clean
+.PHONY: help install run test faults lint lock bench load ci clean
