@@ -15,6 +15,8 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+from steps.common.listing import PricedListing, parse
+
 # At this scale the six synthetic batches together are more than the longest answer.
 _SCALE = 10
 
@@ -29,13 +31,17 @@ def write_answer(path: Path, rows: int) -> None:
 
 
 def synthetic_listings() -> Iterator[dict[str, Any]]:
-    """Yield synthetic listings as callers of the API send them: no price, and in the model's scope."""
-    from steps.common.listing import PricedListing, parse
+    """Yield synthetic listings as callers of the API send them, without a price."""
+    for listing in priced_listings():
+        yield listing.model_dump(mode="json", exclude={"price"})
 
+
+def priced_listings() -> Iterator[PricedListing]:
+    """Yield the synthetic listings that are in the model's scope."""
     for row in raw_listings():
         found = parse({name: None if value is None else str(value) for name, value in row.items()})
         if isinstance(found, PricedListing):
-            yield found.model_dump(mode="json", exclude={"price"})
+            yield found
 
 
 def raw_listings() -> Iterator[dict[str, Any]]:

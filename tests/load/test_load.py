@@ -44,7 +44,10 @@ def test_nobody_there_is_a_sentence() -> None:
 def test_the_mix_and_the_summary(served: Served) -> None:
     done = load(URL=served.service.url, USERS="3", SECONDS="6")
     assert done.returncode == 0, done.stdout + done.stderr
-    counts = {name: int(count.replace(",", "")) for name, count in re.findall(r"^(/\S+) +([\d,]+) ", done.stdout, re.MULTILINE)}
+    counts = {
+        name: int(count.replace(",", ""))
+        for name, count in re.findall(r"^(/\S+) +([\d,]+) ", done.stdout, re.MULTILINE)
+    }
     assert counts.keys() >= {"/predict", "/predict-batch"}
     assert 0.6 < counts["/predict"] / sum(counts.values()) < 0.95
     assert re.search(r"requests, [\d,]+ a second, 0 failed$", done.stdout, re.MULTILINE)
