@@ -64,26 +64,9 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        with ExitStack() as open_parts:
-            ledger = open_engine(settings, "ledger_url", *_LEDGER_SECONDS)
-            open_parts.callback(ledger.dispose)
-            raw = open_engine(settings, "raw_url", *_RAW_SECONDS)
-            open_parts.callback(raw.dispose)
-            state = Path(settings.needed("state_folder"))
-            spool = Spool(state / "spool", settings.spool_megabytes * _MEGABYTE)
-            shipper = Shipper(spool, raw, settings.ship_seconds)
-            # In this order: what was appended is written, then shipped once more, then the connections go.
-            open_parts.callback(shipper.close)
-            open_parts.callback(spool.close)
-            champions = Champions(Tracking(settings), ledger, state / "models", settings.poll_seconds)
-            prices = open_parts.enter_context(closing(Prices(champions, spool, metrics, settings.batch_rows)))
-            readers = open_parts.enter_context(ThreadPoolExecutor(2, thread_name_prefix="reader"))
-            history = History(ledger)
-            metrics.registry.register(Observed(champions, spool, shipper, history.figures))
-            app.state.service = Service(settings, champions, prices, history, metrics, readers)
-            champions.start_from_disk()
-            shipper.start()
-            watching = asyncio.create_task(champions.watch())
+        with ExitStack() as parts:
+            app.state.service = _open(settings, metrics, parts)
+            watching = asyncio.create_task(app.state.service.champions.watch())
             try:
                 yield
             finally:
@@ -109,6 +92,28 @@ def create_app(settings: Settings) -> FastAPI:
     _add_history_routes(app)
     manual.install(app)
     return app
+
+
+def _open(settings: Settings, metrics: Metrics, parts: ExitStack) -> Service:
+    """Open every client and start what works in the background; closing `parts` ends all of it, the last one first."""
+    ledger = open_engine(settings, "ledger_url", *_LEDGER_SECONDS)
+    parts.callback(ledger.dispose)
+    raw = open_engine(settings, "raw_url", *_RAW_SECONDS)
+    parts.callback(raw.dispose)
+    state = Path(settings.needed("state_folder"))
+    spool = Spool(state / "spool", settings.spool_megabytes * _MEGABYTE)
+    shipper = Shipper(spool, raw, settings.ship_seconds)
+    # Closing the spool writes what was appended; the shipper then has its last try.
+    parts.callback(shipper.close)
+    parts.callback(spool.close)
+    champions = Champions(Tracking(settings), ledger, state / "models", settings.poll_seconds)
+    prices = parts.enter_context(closing(Prices(champions, spool, metrics, settings.batch_rows)))
+    readers = parts.enter_context(ThreadPoolExecutor(2, thread_name_prefix="reader"))
+    history = History(ledger)
+    metrics.registry.register(Observed(champions, spool, shipper, history.figures))
+    champions.start_from_disk()
+    shipper.start()
+    return Service(settings, champions, prices, history, metrics, readers)
 
 
 def _version(service: Service) -> int | None:

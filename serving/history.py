@@ -19,9 +19,10 @@ from serving.problems import Kind, Refused
 from steps.common.logs import log
 from steps.common.step import ORDER
 from steps.common.store import history as rows
-from steps.common.store import models
+from steps.common.store import models, versions
 from steps.common.store.connection import Unreachable
-from steps.common.store.history import BatchRecord, Comparison, Figures, Given, VersionRecord
+from steps.common.store.history import BatchRecord, Figures, Given
+from steps.common.store.versions import Comparison, VersionRecord
 
 _KEPT_SECONDS: Final = 5.0
 _FIGURES_SECONDS: Final = 15.0
@@ -97,16 +98,16 @@ class History:
 
 
 def _models(connection: Connection, limit: int, offset: int) -> Page:
-    found = rows.versions(connection, limit, offset)
-    compared = rows.comparisons(connection)
-    places = _places(rows.alias_events(connection))
+    found = versions.versions(connection, limit, offset)
+    compared = versions.comparisons(connection)
+    places = _places(versions.alias_events(connection))
     summaries = [_summary(one, compared, places) for one in found]
-    return {"models": summaries, "total": rows.version_count(connection), "limit": limit, "offset": offset}
+    return {"models": summaries, "total": versions.version_count(connection), "limit": limit, "offset": offset}
 
 
 def _places(events: Sequence[Mapping[str, Any]]) -> dict[int, str]:
     """Return what the alias says of each version it ever named, by the newest event that set it."""
-    settings = [event for event in events if event["kind"] in rows.SETTINGS]
+    settings = [event for event in events if event["kind"] in versions.SETTINGS]
     places = {int(event["candidate"]): "retired" for event in settings if event["candidate"]}
     for name, place in (("previous", "previous"), ("candidate", "production")):
         if settings and settings[0][name]:
@@ -149,21 +150,21 @@ def _metrics(version: int, compared: Comparison | None) -> dict[str, Any] | None
 
 
 def _model(connection: Connection, version: int) -> Page | None:
-    found = rows.versions(connection, 1, 0, only=version)
+    found = versions.versions(connection, 1, 0, only=version)
     if not found:
         return None
-    compared = rows.comparisons(connection, version)
+    compared = versions.comparisons(connection, version)
     # As `previous` it stands in comparisons of two others.
-    summary = _summary(found[0], rows.comparisons(connection), _places(rows.alias_events(connection)))
-    evidence = rows.evidence_with(connection, version, _COMPARISONS)
-    given = rows.verdicts_of(connection, [one.claim_id for one in compared])
+    summary = _summary(found[0], versions.comparisons(connection), _places(versions.alias_events(connection)))
+    evidence = versions.evidence_with(connection, version, _COMPARISONS)
+    given = versions.verdicts_of(connection, [one.claim_id for one in compared])
     return {
         **summary,
         "fingerprint": found[0].fingerprint,
         "mlflow_run_id": found[0].mlflow_run_id,
         "card": dict(found[0].card),
         "files": [dataclasses.asdict(file) for file in models.model_files(connection, version)],
-        "alias_events": rows.alias_events(connection, version),
+        "alias_events": versions.alias_events(connection, version),
         "comparisons": [
             _compared(one, version, given.get(one.claim_id), evidence[one.claim_id, one.champion_version or 0])
             for one in compared

@@ -26,7 +26,7 @@ class Metrics:
 
     def __init__(self) -> None:
         # A second series for each counter, with the time it began, that nobody asks for.
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # it says nothing of its types
         self.registry = CollectorRegistry(auto_describe=True)
         requests = Counter("api_requests_total", "Requests answered", ["route", "status"], registry=self.registry)
         durations = Histogram(

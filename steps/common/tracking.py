@@ -79,15 +79,14 @@ class Tracking:
         names = {"name": model, "alias": alias}
         try:
             answer = requests.get(url, params=names, timeout=REQUEST_SECONDS, allow_redirects=False)
-            found = answer.json()
-            if answer.ok:
-                return int(found["model_version"]["version"])
-            code = found["error_code"]
-        except (requests.RequestException, KeyError, TypeError, ValueError) as error:
+            found = answer.json() if answer.content.startswith(b"{") else {}
+        except (requests.RequestException, ValueError) as error:
             raise Unreachable(SETTING, self.address, _cause(error)) from None
-        if code in NOT_THERE:
+        if answer.ok and "model_version" in found:
+            return int(found["model_version"]["version"])
+        if found.get("error_code") in NOT_THERE:
             return None
-        raise Unreachable(SETTING, self.address, f"answer {answer.status_code}, {code}")
+        raise Unreachable(SETTING, self.address, f"answer {answer.status_code}: {' '.join(answer.text[:200].split())}")
 
     def __getattr__(self, name: str) -> Any:
         attribute = getattr(self._client, name)

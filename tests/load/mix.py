@@ -58,7 +58,7 @@ class Caller(FastHttpUser):
         self.client.get("/model-info?values=10")
 
 
-@events.quitting.add_listener
+@events.quitting.add_listener  # type: ignore[untyped-decorator]  # locust's own
 def summarise(environment: Environment, **_: object) -> None:
     """Say in a line for each kind how many there were, how long they took, how many failed."""
     total = environment.stats.total

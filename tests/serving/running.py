@@ -6,7 +6,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -107,11 +107,10 @@ class Service:
         """Ask until it is so; the process must live meanwhile."""
         deadline = time.monotonic() + seconds
         while True:
-            try:
+            # Until it listens, nobody answers.
+            with suppress(httpx.TransportError):
                 if done():
                     return
-            except httpx.TransportError:
-                pass  # not listening yet
             assert self.process is not None
             assert self.process.poll() is None, self.log.read_text()[-3000:]
             assert time.monotonic() < deadline, self.log.read_text()[-3000:]
@@ -124,7 +123,7 @@ class Service:
     def post(self, path: str, body: Any = None, **named: Any) -> httpx.Response:
         """Send something."""
         content = {"content": body} if isinstance(body, bytes) else {"json": body}
-        return httpx.post(f"{self.url}{path}", timeout=60, **content, **named)  # type: ignore[arg-type]  # either
+        return httpx.post(f"{self.url}{path}", timeout=60, **content, **named)
 
     def version(self) -> int | None:
         """Return the version that is served."""

@@ -130,7 +130,7 @@ def test_postgresql_stopped_under_load_costs_nothing(deployment: Deployment, own
     deployment.set_alias(version)
     databases = fresh_databases(own.server)
     changes = {"APPRAISER_RAW_URL": databases.url("raw", "serving")}
-    with running(variables(deployment, **changes), deployment.folder) as service:
+    with running(variables(deployment, None, **changes), deployment.folder) as service:
         service.wait_until(lambda: service.version() == version)
         with load(service) as made:
             made.wait_for(50)
@@ -157,7 +157,7 @@ def test_with_nobody_there_at_the_start_the_copy_on_disk_serves(deployment: Depl
         "APPRAISER_LEDGER_URL": f"postgresql+psycopg://serving:x@{nowhere}/ledger",
         "APPRAISER_RAW_URL": f"postgresql+psycopg://serving:x@{nowhere}/raw",
     }
-    with running(variables(deployment, **away), deployment.folder) as service:
+    with running(variables(deployment, None, **away), deployment.folder) as service:
         answer = service.post("/predict", body())
         assert answer.json()["price"] == float(model.prices([house()])[0])
         info = service.get("/model-info").json()

@@ -118,9 +118,9 @@ def test_figures_for_prometheus(history: History, two_rounds: tuple[Evaluated, E
 def test_an_empty_ledger_is_empty_pages(history: History) -> None:
     empty: list[Any] = [history.models(20, 0)["models"], history.batches(20, 0)["batches"]]
     assert [*empty, history.alerts(20, 0)["alerts"]] == [[], [], []]
-    for read in (lambda: history.model(1), lambda: history.batch(0)):
+    for read in (history.model, history.batch):
         with pytest.raises(Refused) as refused:
-            read()
+            read(1)
         assert refused.value.kind is Kind.NOT_FOUND
 
 

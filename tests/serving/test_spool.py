@@ -41,9 +41,14 @@ def test_what_was_appended_is_there_in_order_whatever_happens_next(tmp_path: Pat
 
 
 def test_appends_share_their_syncs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    syncs = []
+    syncs: list[int] = []
     real = os.fdatasync
-    monkeypatch.setattr(os, "fdatasync", lambda descriptor: (syncs.append(1), real(descriptor)))
+
+    def counted(descriptor: int) -> None:
+        syncs.append(descriptor)
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fdatasync", counted)
     spool = Spool(tmp_path, PLENTY)
     append(spool, *[b"x"] * 200)
     spool.close()

@@ -1,4 +1,4 @@
-"""Every SQL statement that looks back: pages of batches, versions and alerts, and what they add up to.
+"""Every SQL statement that looks back on batches: pages of them and of alerts, and what they add up to.
 
 Few statements a page, whatever it holds: asking for each batch and step on its own took a second for a hundred.
 """
@@ -11,7 +11,7 @@ from datetime import datetime
 from itertools import takewhile
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, func, or_, select
+from sqlalchemy import Connection, Row, func, select
 from sqlalchemy.dialects.postgresql import distinct_on
 
 from steps.common.store.ledger import Claim
@@ -19,7 +19,6 @@ from steps.common.tables import ledger
 
 # Verdicts looked back on for a streak; a longer one is as alarming.
 _STREAK: Final = 1000
-SETTINGS: Final = ("ALIAS_SET", "ADOPTED")
 
 
 @dataclass(frozen=True)
@@ -73,34 +72,6 @@ class BatchRecord:
 
 
 @dataclass(frozen=True)
-class VersionRecord:
-    """A registered version, the claim that trained it, and the newest verdict on it."""
-
-    version: int
-    claim: Claim
-    registered_at: datetime
-    mlflow_run_id: str
-    fingerprint: str
-    card: Mapping[str, Any]
-    verdict: Given | None
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """A candidate against a champion, in figures: each model's part of the evidence, or None."""
-
-    claim_id: int
-    run_id: str
-    batch_number: int
-    candidate_version: int
-    champion_version: int | None
-    measured_at: datetime
-    rows: int | None
-    batches: Sequence[int]
-    models: tuple[Mapping[str, Any], ...]
-
-
-@dataclass(frozen=True)
 class Raised:
     """An alert."""
 
@@ -135,7 +106,7 @@ def batches(connection: Connection, numbers: Sequence[int]) -> list[BatchRecord]
     attempts = _attempts(connection, numbers)
     claims = [one.claim.claim_id for of_batch in attempts.values() for one in of_batch]
     done = _done(connection, claims)
-    verdicts = _verdicts(connection, claims)
+    verdicts = verdicts_under(connection, claims)
     return [_record(attempts[number], done, verdicts) for number in numbers if number in attempts]
 
 
@@ -149,12 +120,13 @@ def _attempts(connection: Connection, numbers: Sequence[int]) -> dict[int, list[
     )
     found: dict[int, list[Attempt]] = {}
     for row in rows:
-        attempt = Attempt(_claim(row), row.claimed_at, row.outcome, row.ended_at)
+        attempt = Attempt(claim_of(row), row.claimed_at, row.outcome, row.ended_at)
         found.setdefault(row.batch_number, []).append(attempt)
     return found
 
 
-def _claim(row: Row[Any]) -> Claim:
+def claim_of(row: Row[Any]) -> Claim:
+    """Return the claim of a row that has its columns."""
     return Claim(*(getattr(row, name) for name in Claim.__dataclass_fields__))
 
 
@@ -164,13 +136,15 @@ def _done(connection: Connection, claims: Sequence[int]) -> dict[tuple[int, str]
     return {(row.claim_id, row.step): row for row in rows}
 
 
-def _verdicts(connection: Connection, claims: Sequence[int]) -> dict[tuple[int, str], Given]:
+def verdicts_under(connection: Connection, claims: Sequence[int]) -> dict[tuple[int, str], Given]:
+    """Return the verdicts given under some claims, by claim and step."""
     table = ledger.verdicts
     rows = connection.execute(select(table).where(table.c.claim_id.in_(claims)))
-    return {(row.claim_id, row.step): _given(row) for row in rows}
+    return {(row.claim_id, row.step): given_of(row) for row in rows}
 
 
-def _given(row: Row[Any]) -> Given:
+def given_of(row: Row[Any]) -> Given:
+    """Return the verdict of a row that has its columns."""
     return Given(row.verdict, row.reasons, row.report, row.policy, row.decided_at)
 
 
@@ -201,98 +175,6 @@ def newest_evidence(connection: Connection, claim_id: int) -> Mapping[str, Any] 
     found = select(table.c.evidence).where(table.c.claim_id == claim_id).order_by(table.c.measured_at.desc()).limit(1)
     evidence: Mapping[str, Any] | None = connection.scalar(found)
     return evidence
-
-
-def versions(connection: Connection, limit: int, offset: int, only: int | None = None) -> list[VersionRecord]:
-    """Return a page of versions, newest first, or one of them."""
-    table, claims = ledger.model_versions, ledger.claims
-    query = (
-        select(table, *(claims.c[name] for name in Claim.__dataclass_fields__ if name != "claim_id"))
-        .join(claims, claims.c.claim_id == table.c.claim_id)
-        .order_by(table.c.version.desc())
-        .limit(limit)
-        .offset(offset)
-    )
-    rows = connection.execute(query if only is None else query.where(table.c.version == only)).all()
-    given = _verdicts_on(connection, [row.claim_id for row in rows])
-    return [
-        VersionRecord(
-            row.version, _claim(row), row.registered_at, row.mlflow_run_id, row.fingerprint, row.card,
-            given.get(row.claim_id),
-        )
-        for row in rows
-    ]  # fmt: skip
-
-
-def version_count(connection: Connection) -> int:
-    """Return how many versions there are."""
-    return int(connection.scalar(select(func.count()).select_from(ledger.model_versions)) or 0)
-
-
-def _verdicts_on(connection: Connection, trained_under: Sequence[int]) -> dict[int, Given]:
-    """Return the newest promote verdict on what was trained under some claims, also where a later one adopted it."""
-    done, given = ledger.completions, ledger.verdicts
-    trained = func.coalesce(done.c.adopted_from, done.c.claim_id)
-    rows = connection.execute(
-        select(given, trained.label("trained"))
-        .join(done, (done.c.claim_id == given.c.claim_id) & (done.c.step == "train"))
-        .where(given.c.step == "promote", trained.in_(trained_under))
-        .order_by(given.c.decided_at)
-    )
-    return {row.trained: _given(row) for row in rows}
-
-
-def comparisons(connection: Connection, version: int | None = None) -> list[Comparison]:
-    """Return every comparison in figures, or those a version took part in, newest first."""
-    table, claims = ledger.evidence, ledger.claims
-    found = table.c.evidence
-    query = (
-        select(
-            table.c.claim_id, claims.c.run_id, claims.c.batch_number, table.c.candidate_version,
-            table.c.champion_version, table.c.measured_at, found["rows"].label("tested"), found["batches"].label("on"),
-            *(found[part].label(part) for part in ("candidate", "champion", "previous")),
-        )
-        .join(claims, claims.c.claim_id == table.c.claim_id)
-        .order_by(table.c.measured_at.desc(), table.c.claim_id.desc())
-    )  # fmt: skip
-    return [_comparison(row) for row in connection.execute(_with(query, version))]
-
-
-def _with(query: Select[Any], version: int | None) -> Select[Any]:
-    table = ledger.evidence.c
-    return query if version is None else query.where(or_(
-        table.candidate_version == version, table.champion_version == version
-    ))  # fmt: skip
-
-
-def _comparison(row: Row[Any]) -> Comparison:
-    parts = tuple(part for part in (row.candidate, row.champion, row.previous) if part)
-    return Comparison(
-        row.claim_id, row.run_id, row.batch_number, row.candidate_version, row.champion_version or None,
-        row.measured_at, row.tested, row.on or (), parts,
-    )  # fmt: skip
-
-
-def evidence_with(connection: Connection, version: int, limit: int) -> dict[tuple[int, int], Mapping[str, Any]]:
-    """Return the newest evidence a version took part in, whole, by claim and champion (0: none)."""
-    table = ledger.evidence
-    query = select(table).order_by(table.c.measured_at.desc(), table.c.claim_id.desc()).limit(limit)
-    rows = connection.execute(_with(query, version))
-    return {(row.claim_id, row.champion_version): row.evidence for row in rows}
-
-
-def verdicts_of(connection: Connection, claims: Sequence[int]) -> dict[int, Given]:
-    """Return promote's verdict under each of some claims, where there is one."""
-    return {claim: given for (claim, step), given in _verdicts(connection, claims).items() if step == "promote"}
-
-
-def alias_events(connection: Connection, version: int | None = None) -> list[Mapping[str, Any]]:
-    """Return the alias's history, newest first, or what of it names a version."""
-    table = ledger.alias_events
-    query = select(table).order_by(table.c.event_id.desc())
-    if version is not None:
-        query = query.where(or_(*(table.c[name] == version for name in ("expected", "candidate", "previous"))))
-    return [dict(row) for row in connection.execute(query).mappings()]
 
 
 def alerts(connection: Connection, limit: int, offset: int, batch_number: int | None = None) -> list[Raised]:
