@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 
 STEPS := fetch validate clean tune train evaluate promote
-IMAGES := $(STEPS) airflow registry local
+IMAGES := $(STEPS) serving airflow registry local
 UV := .tools/bin/uv
 export UV_PYTHON := $(shell cat .python-version)
 export UV_LINK_MODE ?= hardlink
@@ -48,7 +48,7 @@ lab: install .envs/dev/.installed  ## planted causes through the real steps, and
 lint: .envs/dev/.installed  ## ruff and mypy
 	.envs/dev/bin/ruff check .
 	.envs/dev/bin/ruff format --check .
-	.envs/dev/bin/mypy steps dags local tests
+	.envs/dev/bin/mypy steps dags local serving tests
 
 lock: | $(UV)  ## resolve every image's versions together and write requirements/
 	@echo uv | $(UV) pip compile --quiet --no-header --no-annotate - -o requirements/uv.txt --generate-hashes $(LOCK_FLAGS)
@@ -59,6 +59,9 @@ lock: | $(UV)  ## resolve every image's versions together and write requirements
 bench: install .envs/dev/.installed  ## speeds beside their peers
 	.envs/dev/bin/python -m tests.bench
 
+load: .envs/dev/.installed  ## the API that runs, under a mix of requests: USERS= SECONDS= URL=
+	@PYTHONPATH=. .envs/dev/bin/python -m tests.load
+
 ci: lint test  ## what CI runs
 
 clean:  ## remove every environment and all local state
@@ -66,4 +69,4 @@ clean:  ## remove every environment and all local state
 	  then echo "a run still uses $${lock%/lock}; stop it first" >&2; exit 1; fi; done
 	rm -rf .envs .local .tools .mypy_cache .ruff_cache .pytest_cache
 
-.PHONY: help install run test faults lab lint lock bench ci clean
+.PHONY: help install run test faults lab lint lock bench load ci clean

@@ -16,6 +16,7 @@ from psycopg import sql
 from local.credentials import Credentials
 from local.postgres import SUPERUSER, Server
 from local.processes import Processes
+from steps.common.tables.rights import DATABASES
 
 ROOT = Path(__file__).parent.parent
 _TEMPLATES = ("raw", "clean", "ledger", "optuna")
@@ -93,6 +94,11 @@ class Databases:
 @pytest.fixture
 def databases(server: Server) -> Databases:
     """Return fresh, empty databases, copied from those the upgrade made, with the same rights."""
+    return fresh_databases(server)
+
+
+def fresh_databases(server: Server) -> Databases:
+    """Make empty databases of one's own, for as long as the server lives."""
     return copy_databases(server, {template: template for template in _TEMPLATES})
 
 
@@ -107,6 +113,8 @@ def copy_databases(server: Server, templates: Mapping[str, str]) -> Databases:
             _execute(connection, "REVOKE ALL ON DATABASE {} FROM PUBLIC", names[name])
             for role in ("pipeline", "serving"):
                 _execute(connection, "GRANT CONNECT ON DATABASE {} TO {}", names[name], role)
+            for role in DATABASES[name].temporary:
+                _execute(connection, "GRANT TEMPORARY ON DATABASE {} TO {}", names[name], role)
     # Not dropped: that waits for a checkpoint, and the whole server goes with the session's folder.
     return Databases(server, names)
 

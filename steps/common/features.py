@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -97,11 +98,19 @@ class Encodings:
         """Return the fields whose value no listing of the train part had; a missing value is not an unseen one."""
         found = listing.__dict__
         return tuple(
-            encoding.fields[-1]
+            field
+            for field, others, values in self._known
+            if (key := _key([*[found[name] for name in others], found[field]]) if others else found[field]) is not None
+            and key not in values
+        )
+
+    @cached_property
+    def _known(self) -> tuple[tuple[str, tuple[str, ...], Mapping[str, float]], ...]:
+        """Return the fields whose values are all known, with the wider ones their look-ups ask for too."""
+        return tuple(
+            (encoding.fields[-1], encoding.fields[:-1], self.look_ups[encoding.feature].values)
             for encoding in ENCODINGS
             if encoding.feature in _KNOWN
-            and (key := _key([found[name] for name in encoding.fields])) is not None
-            and key not in self.look_ups[encoding.feature].values
         )
 
     def unseen_rows(self, columns: Columns) -> dict[str, NDArray[np.bool_]]:

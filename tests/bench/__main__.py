@@ -13,7 +13,7 @@ import sys
 import time
 from typing import Final
 
-BENCHMARKS: Final = ("fetch",)
+BENCHMARKS: Final = ("fetch", "serving")
 
 
 def main() -> int:

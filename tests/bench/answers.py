@@ -15,6 +15,8 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+from steps.common.listing import PricedListing, parse
+
 # At this scale the six synthetic batches together are more than the longest answer.
 _SCALE = 10
 
@@ -23,12 +25,27 @@ def write_answer(path: Path, rows: int) -> None:
     """Write an answer of so many synthetic listings as the source's own server writes it: JSON with blanks."""
     with path.open("w") as file:
         file.write('{"group_number": 1, "day": "Monday", "batch_number": 0, "data": [')
-        for number, row in enumerate(islice(_listings(), rows)):
+        for number, row in enumerate(islice(raw_listings(), rows)):
             file.write((", " if number else "") + json.dumps(row))
         file.write("]}")
 
 
-def _listings() -> Iterator[dict[str, Any]]:
+def synthetic_listings() -> Iterator[dict[str, Any]]:
+    """Yield synthetic listings as callers of the API send them, without a price."""
+    for listing in priced_listings():
+        yield listing.model_dump(mode="json", exclude={"price"})
+
+
+def priced_listings() -> Iterator[PricedListing]:
+    """Yield the synthetic listings that are in the model's scope."""
+    for row in raw_listings():
+        found = parse({name: None if value is None else str(value) for name, value in row.items()})
+        if isinstance(found, PricedListing):
+            yield found
+
+
+def raw_listings() -> Iterator[dict[str, Any]]:
+    """Yield the synthetic source's listings as it answers them."""
     from local.source_batches import SYNTHETIC, open_batches
 
     batches = open_batches(SYNTHETIC, scale=_SCALE)

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from steps.common import booster
 from steps.common.booster import Fitted
 from steps.common.columns import Floats
 from steps.common.store.clean import Listings
@@ -69,7 +70,7 @@ class _Round:
     def shares(self, known: Listings, better: Sequence[float]) -> dict[float, float]:
         """Return how far the champion has to be moved for the candidate to be truly better by each share."""
         away = self._away(known)
-        error = _rmse(houses.prices(self.candidate, known.columns), known)
+        error = _rmse(booster.prices(self.candidate, known.columns), known)
         return {share: _share_for(away, known, error / (1 - share)) if share else 0.0 for share in better}
 
     def spoilt(self, rows: Listings, share: float) -> Floats:
@@ -77,7 +78,7 @@ class _Round:
         return _moved(self._away(rows), share)
 
     def _away(self, rows: Listings) -> tuple[Floats, Floats]:
-        champion, few = (np.log(houses.prices(fitted, rows.columns)) for fitted in (self.champion, self.few))
+        champion, few = (np.log(booster.prices(fitted, rows.columns)) for fitted in (self.champion, self.few))
         return champion, few - champion
 
 
@@ -125,7 +126,7 @@ def _noise_floor(seed: int) -> float:
 def _decided(trained: _Round, test: Listings, moved: float, floor: float) -> tuple[bool, bool, float]:
     """Return whether the gate and the literal rule promote, and the smallest gain the gate says it could have seen."""
     digest = rows_digest(test)
-    candidate = Scored(2, digest, houses.prices(trained.candidate, test.columns))
+    candidate = Scored(2, digest, booster.prices(trained.candidate, test.columns))
     found: Any = houses.compared(test, candidate, Scored(1, digest, trained.spoilt(test, moved)), noise=floor)
     verdict = decide(found, Policy())
     literal = decide(found, Policy(confidence=0))

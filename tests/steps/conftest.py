@@ -1,6 +1,7 @@
 """What tests of steps need beside a ledger: MLflow as empty as the ledger is."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,13 @@ from tests.tracking import empty
 @pytest.fixture
 def mlflow(mlflow_server: MlflowServer) -> Iterator[MlflowServer]:
     """Return the session's MLflow server without any run, version or alias of a test before."""
+    with emptied(mlflow_server):
+        yield mlflow_server
+
+
+@contextmanager
+def emptied(mlflow_server: MlflowServer) -> Iterator[MlflowServer]:
+    """Leave no run, version or alias behind for whoever comes next."""
     yield mlflow_server
     empty(mlflow_server)
 

@@ -2,7 +2,7 @@
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from mlflow.exceptions import MlflowException
@@ -119,28 +119,42 @@ def silent() -> Iterator[int]:
         yield int(listener.getsockname()[1])
 
 
-def sentence_of(address: str) -> str:
+# By MLflow's client, and by the one request that does without it.
+WAYS: dict[str, Callable[[Tracking], object]] = {
+    "client": lambda tracking: find_run(tracking, {}),
+    "request": lambda tracking: tracking.aliased("house-price", "Production"),
+}
+
+
+def sentence_of(address: str, way: str) -> str:
     with pytest.raises(Unreachable) as refused:
-        find_run(Tracking(Settings(mlflow_url=address)), {})
+        WAYS[way](Tracking(Settings(mlflow_url=address)))
     assert str(refused.value).startswith(f"APPRAISER_MLFLOW_URL: no answer from {address}: ")
     assert "\n" not in str(refused.value)
     return str(refused.value)
 
 
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.timeout(BOUND_SECONDS)
-def test_a_server_that_hangs_is_given_up_in_bounded_time(silent: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_hangs_is_given_up_in_bounded_time(
+    silent: int, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
     assert int(tracked._CLIENT_LIMITS["MLFLOW_HTTP_REQUEST_TIMEOUT"]) == tracked.REQUEST_SECONDS
     monkeypatch.setitem(tracked._CLIENT_LIMITS, "MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
-    assert "Read timed out" in sentence_of(f"http://127.0.0.1:{silent}")
+    monkeypatch.setattr(tracked, "REQUEST_SECONDS", 2)
+    assert "Read timed out" in sentence_of(f"http://127.0.0.1:{silent}", way)
 
 
-def test_nobody_listening_is_said_in_a_sentence(free_port: int) -> None:
-    assert "Connection refused" in sentence_of(f"http://127.0.0.1:{free_port}")
+@pytest.mark.parametrize("way", WAYS)
+def test_nobody_listening_is_said_in_a_sentence(free_port: int, way: str) -> None:
+    assert "Connection refused" in sentence_of(f"http://127.0.0.1:{free_port}", way)
 
 
-def test_a_name_the_server_does_not_answer_to_is_said_in_a_sentence(mlflow: MlflowServer) -> None:
+@pytest.mark.parametrize("way", WAYS)
+def test_a_name_the_server_does_not_answer_to_is_said_in_a_sentence(mlflow: MlflowServer, way: str) -> None:
     # Loopback under another name: 403 from the server's list of allowed hosts.
-    assert "Invalid Host header" in sentence_of(f"http://127.1:{mlflow.port}")
+    said = sentence_of(f"http://127.1:{mlflow.port}", way)
+    assert "Invalid Host header" in said
 
 
 def test_no_address_is_refused_with_the_settings_name() -> None:
