@@ -20,7 +20,7 @@ from typing import Final
 
 from tests.bench.batches import Size
 
-BENCHMARKS: Final = ("fetch", "orchestration")
+BENCHMARKS: Final = ("fetch", "clean", "orchestration")
 
 
 def main() -> int:
