@@ -20,7 +20,7 @@ from typing import Final
 
 from tests.bench.batches import Size
 
-BENCHMARKS: Final = ("fetch", "validate", "clean", "orchestration")
+BENCHMARKS: Final = ("fetch", "validate", "clean", "sweep", "orchestration")
 
 
 def main() -> int:
