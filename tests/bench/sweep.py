@@ -29,19 +29,21 @@ def run(size: Size) -> Iterator[str]:
     yield f"{described(size)} 0 to 4 · {TRIALS} trials by steps.tune.tune, fit by steps.train.train, study in memory"
     with deployment() as deployed, source(size, BATCHES, ROWS) as running:
         clean_before(deployed, running, BATCHES.stop)
-        ended = {name: _swept(deployed, name) for name in ("median", "none")}
-    said = {name: json.loads(one.printed) for name, one in ended.items()}
-    yield f"{said['median']['rows']:,} rows to train on, {said['median']['sampled']:,} of them in the folds"
-    parts = " ".join(f"{f'{name} s':>8}" for name in _PARTS)
-    yield f"{'pruner':7} {parts} {'all s':>8} {'processor s':>12} {'peak MB':>8} {'best RMSE':>10}  trials"
-    for name, one in ended.items():
-        yield _line(name, said[name], one)
-    yield from _judged(said["median"], said["none"], ended["median"])
+        parts = " ".join(f"{f'{name} s':>8}" for name in _PARTS)
+        yield f"{'pruner':7} {parts} {'all s':>8} {'processor s':>12} {'peak MB':>8} {'best RMSE':>10}  trials"
+        ended, pruned = _swept(deployed, "median")
+        yield _line("median", pruned, ended)
+        without, whole = _swept(deployed, "none")
+        yield _line("none", whole, without)
+    yield f"{whole['rows']:,} rows to train on, {whole['sampled']:,} of them in the folds"
+    yield from _pruning(pruned, whole)
+    yield from _in_time(ended)
 
 
-def _swept(deployed: Deployment, pruner: str) -> Ended:
+def _swept(deployed: Deployment, pruner: str) -> tuple[Ended, dict[str, Any]]:
     settings = {**deployed.environment, "APPRAISER_TRIALS": str(TRIALS), "OMP_NUM_THREADS": "1"}
-    return measured([program("tune"), "-m", "tests.bench.trials", pruner], settings)
+    ended = measured([program("tune"), "-m", "tests.bench.trials", pruner], settings)
+    return ended, json.loads(ended.printed)
 
 
 def _line(name: str, said: dict[str, Any], ended: Ended) -> str:
@@ -51,12 +53,15 @@ def _line(name: str, said: dict[str, Any], ended: Ended) -> str:
     return f"{name:7} {parts} {used} {said['rmse']:>10,.0f}  {', '.join(done)}, best {said['trees']} trees"
 
 
-def _judged(pruned: dict[str, Any], whole: dict[str, Any], ended: Ended) -> Iterator[str]:
+def _pruning(pruned: dict[str, Any], whole: dict[str, Any]) -> Iterator[str]:
     cost = pruned["rmse"] / whole["rmse"] - 1
     most = Policy().least_gain
     clock, work = (whole["seconds"]["trials"][kind] / pruned["seconds"]["trials"][kind] for kind in range(2))
     yield f"pruning: {clock:.2f} times the speed, {work:.2f} times by processor time"
     yield f"pruning: best RMSE {cost:+.2%} · {goal(f'at most {most:+.1%}', met=cost <= most)}"
+
+
+def _in_time(ended: Ended) -> Iterator[str]:
     within = f"{MOST_SECONDS} s for {TRIALS} trials and the fit on {ROWS:,} rows, one core"
     yield f"with the start {ended.seconds:.0f} s · {goal(within, met=ended.seconds <= MOST_SECONDS)}"
     processor = ended.processor_seconds

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import optuna
+from optuna.trial import FrozenTrial
 
 from steps.common import settings
 from steps.common.listing import TRAIN_BUCKETS
@@ -44,7 +45,7 @@ def main(pruner: str, given: Settings) -> dict[str, Any]:
     study = optuna.create_study(study_name="bench", pruner=PRUNERS[pruner](), direction="minimize")
     tune.enqueue(study, tune.first_tries(None))
     with _timed(seconds, "trials"):
-        tune.sweep(study, tune.objective(folds, _THREADS), given.trials, lambda _: None)
+        tune.sweep(study, tune.objective(folds, _THREADS), given.trials, _tell)
     best = tune.choose(study)
     with _timed(seconds, "fit"):
         train.fit(rows, best.parameters, best.trees, _THREADS)
@@ -55,6 +56,12 @@ def main(pruner: str, given: Settings) -> dict[str, Any]:
         "rows": len(rows), "sampled": sum(len(fold.held_out) for fold in folds), "seconds": seconds,
         "states": states, "grown": grown, "rmse": best.rmse, "trees": best.trees,
     }  # fmt: skip
+
+
+def _tell(trial: FrozenTrial) -> None:
+    """Show on standard error that something goes on: a whole sweep takes minutes."""
+    error = list(trial.intermediate_values.values())[-1]
+    sys.stderr.write(f"   trial {trial.number} {trial.state.name.lower()}, RMSE {error:,.0f}\n")
 
 
 def _train_part(given: Settings) -> Listings:
