@@ -56,7 +56,7 @@ lock: | $(UV)  ## resolve every image's versions together and write requirements
 	@for image in $(IMAGES); do \
 	  $(UV) pip compile --quiet --no-header --no-annotate --group $$image pyproject.toml -c requirements/dev.txt -o requirements/$$image.txt --generate-hashes $(LOCK_FLAGS) ; done
 
-bench: install .envs/dev/.installed  ## speeds beside their peers
+bench: install .envs/dev/.installed  ## speeds beside their peers: BENCH_SOURCE=
 	.envs/dev/bin/python -m tests.bench
 
 load: .envs/dev/.installed  ## the API that runs, under a mix of requests: USERS= SECONDS= URL=

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import os
 import re
 import statistics
 import subprocess
@@ -23,12 +22,15 @@ from typing import Final
 
 from local.postgres import SUPERUSER, Server
 from tests.bench.answers import answering
+from tests.bench.batches import Size
 from tests.bench.database import postgres
+from tests.bench.measuring import goal, measured, program
 from tests.servers import ROOT
 
 SIZES: Final = (100_000, 361_457)
 ROUNDS: Final = 3
-_PROGRAM: Final = ROOT / ".envs" / "fetch" / "bin" / "python"
+LEAST_TIMES: Final = 10
+MOST_MB: Final = 200
 _COUNTED: Final = (
     "count(*), sum(price::float8), sum(house_size::float8), sum(hashtext(city || state || status)::bigint)"
 )
@@ -43,15 +45,14 @@ class Measured:
     processor_seconds: float
 
 
-def run() -> Iterator[str]:
+def run(size: Size) -> Iterator[str]:
     """Yield the report."""
     versions = ", ".join(f"{name} {version(name)}" for name in ("pandas", "sqlalchemy", "psycopg"))
     yield f"peer: httpx.get, json.loads, DataFrame.to_sql (tests/bench/fetch_peer.py) · {versions}"
     yield f"{'rows':>9} {'MB':>6} {'':8} {'s':>7} {'ratio':>7} {'peak MB':>8} {'processor s':>12}   median of {ROUNDS}"
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, postgres() as server:
-        for rows in SIZES:
+        for rows in (size.rows,) if size.rows else SIZES:
             path = Path(folder) / f"{rows}.json"
-            # In a process of its own: what this one ever used would count as the measured ones' memory, from fork on.
             subprocess.run([sys.executable, "-m", "tests.bench.answers", path, str(rows)], cwd=ROOT, check=True)
             with answering(path) as source:
                 yield from _compared(server, source, rows, path.stat().st_size / 1e6)
@@ -70,6 +71,10 @@ def _compared(server: Server, source: str, rows: int, size: float) -> Iterator[s
             statistics.median(getattr(one, field) for one in several) for field in Measured.__dataclass_fields__
         )
         yield f"{rows:>9,} {size:>6.1f} {name:8} {seconds:>7.2f} {ratio:>6.1f}x {peak:>8.0f} {processor:>12.2f}"
+    most = max(one.peak_mb for one in ours)
+    times = theirs / mine
+    yield f"{'':9} {times:.1f} times the speed · {goal(f'{LEAST_TIMES} times', met=times >= LEAST_TIMES)}"
+    yield f"{'':9} peak {most:.0f} MB · {goal(f'{MOST_MB} MB for 103 MB', met=most <= MOST_MB)}"
 
 
 def _fetch(server: Server, source: str) -> Measured:
@@ -77,33 +82,21 @@ def _fetch(server: Server, source: str) -> Measured:
         "RAW_URL": server.url("pipeline", "raw"), "LEDGER_URL": server.url("pipeline", "ledger"),
         "SOURCE_URL": source, "SOURCE_ID": "bench",
     }  # fmt: skip
-    printed, peak, processor = _measured(
-        [str(_PROGRAM), "-m", "steps.fetch", "--run-id", "bench"],
+    ended = measured(
+        [program("fetch"), "-m", "steps.fetch", "--run-id", "bench"],
         {f"APPRAISER_{name}": value for name, value in settings.items()},
     )
     sent, stored = (
-        dt.datetime.fromisoformat(re.findall(rf"timestamp=(\S+) .*boundary={boundary} ", printed)[0])
+        dt.datetime.fromisoformat(re.findall(rf"timestamp=(\S+) .*boundary={boundary} ", ended.printed)[0])
         for boundary in ("request_sent", "batch_stored")
     )
-    return Measured((stored - sent).total_seconds(), peak, processor)
+    return Measured((stored - sent).total_seconds(), ended.peak_mb, ended.processor_seconds)
 
 
 def _peer(server: Server, source: str) -> Measured:
     command = [sys.executable, "-m", "tests.bench.fetch_peer", source, server.url(SUPERUSER, "raw")]
-    printed, peak, processor = _measured(command, {})
-    return Measured(json.loads(printed)["seconds"], peak, processor)
-
-
-def _measured(command: list[str], settings: dict[str, str]) -> tuple[str, float, float]:
-    """Run a process; return what it printed, its peak memory in MB and its processor time in seconds."""
-    environment = {"PATH": os.defpath, "PYTHONPATH": str(ROOT), **settings}
-    with subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        printed = process.stdout.read()
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0, printed
-    return printed, used.ru_maxrss / 1000, used.ru_utime + used.ru_stime
+    ended = measured(command, {})
+    return Measured(json.loads(ended.printed)["seconds"], ended.peak_mb, ended.processor_seconds)
 
 
 def _empty(server: Server) -> None:

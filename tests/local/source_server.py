@@ -37,7 +37,7 @@ class RunningSource:
 
 
 @contextmanager
-def running_source(*options: str) -> Iterator[RunningSource]:
+def running_source(*options: str, start_seconds: float = START_DEADLINE_SECONDS) -> Iterator[RunningSource]:
     """Run `python -m local.source` with these options; it is stopped on the way out."""
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
@@ -45,7 +45,7 @@ def running_source(*options: str) -> Iterator[RunningSource]:
             command = [sys.executable, "-m", "local.source", "--port", "0", *options]
             process = subprocess.Popen(command, stdout=out, stderr=out)
         try:
-            yield RunningSource(_address(process, log), process, log)
+            yield RunningSource(_address(process, log, start_seconds), process, log)
         finally:
             process.terminate()
             try:
@@ -55,8 +55,8 @@ def running_source(*options: str) -> Iterator[RunningSource]:
                 process.wait()
 
 
-def _address(process: subprocess.Popen[bytes], log: Path) -> str:
-    deadline = time.monotonic() + START_DEADLINE_SECONDS
+def _address(process: subprocess.Popen[bytes], log: Path, start_seconds: float) -> str:
+    deadline = time.monotonic() + start_seconds
     while (serving := re.search(r"event=serving address=(\S+)", log.read_text())) is None:
         assert process.poll() is None, f"the source ended with {process.returncode}:\n{log.read_text()}"
         assert time.monotonic() < deadline, f"the source does not start:\n{log.read_text()}"
