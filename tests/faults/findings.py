@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from steps.common.explanation import ErrorChange, Explanation
 
 from local.synthetic_market import Market, draw_listings
 from steps.common.bundle import Bundle
 from steps.common.evidence import Evidence
+from steps.common.explanation import ErrorChange, Explanation
 from tests.faults.laboratory import Judged, Laboratory, Trained
 from tests.faults.market import BASE, columns_of
 from tests.faults.scenarios import NEW_STATE, Scenario
@@ -47,7 +47,7 @@ def examine(laboratory: Laboratory, scenario: Scenario) -> Finding:
     if scenario.trained:
         trained = laboratory.train(scenario)
         verdicts.append(trained.promote)
-        champion = laboratory.champion_bundle()
+        champion = laboratory.champion_bundle
         if scenario.largest is not None:
             size = planted_change(scenario, champion)
             planted = f"{planted} ({_dollars(size)}²)" if size else planted

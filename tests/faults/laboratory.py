@@ -11,17 +11,18 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from sqlalchemy import text
-from steps.common.explanation import Explanation
 
 from local.mlflow_server import MlflowServer
 from local.postgres import SUPERUSER, Server
 from steps.common import bundle, registry
 from steps.common.evidence import Evidence
+from steps.common.explanation import Explanation
 from steps.common.step import DONE, ORDER
 from tests.bench.database import postgres
 from tests.faults.market import base_batch, write_source
@@ -57,7 +58,7 @@ class Trained:
     sentence: str
 
 
-@dataclass(frozen=True)
+@dataclass
 class Laboratory:
     """One PostgreSQL, one MLflow server and the databases in which a champion of the base batch is in production."""
 
@@ -113,6 +114,7 @@ class Laboratory:
                 verdict["reasons"][0]["sentence"],
             )
 
+    @cached_property
     def champion_bundle(self) -> bundle.Bundle:
         """Return the champion as it serves."""
         with self.deployment("champion") as deployment, TemporaryDirectory() as folder:
