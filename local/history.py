@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from steps.common.evidence import Evidence, Model
-from steps.common.step import ORDER
-from steps.common.store import ledger, models
-from steps.common.store.ledger import Claim, Completion, Verdict
-from steps.common.tables import ledger as tables
+from steps.common.store import history as rows
+from steps.common.store import models
+from steps.common.store.history import BatchRecord, Done, Given
+from steps.common.store.ledger import Claim
 
 ABANDONED: Final = "ABANDONED"
 # The interval shown: 95 %, from both ends of the bootstrap's distribution.
@@ -32,9 +32,9 @@ class BatchHistory:
     claim: Claim
     outcome: str | None
     seconds: float
-    completions: Mapping[str, Completion]
-    validate: Verdict | None
-    promote: Verdict | None
+    completions: Mapping[str, Done]
+    validate: Given | None
+    promote: Given | None
     evidence: Evidence | None = field(repr=False, default=None)
 
     @property
@@ -94,52 +94,34 @@ class History:
         draft.rename(path)
 
 
-def read_history(connection: Connection, source_id: str) -> History:
-    """Read every batch of a source."""
-    numbers = select(tables.claims.c.batch_number).where(tables.claims.c.source_id == source_id).distinct()
-    batches = [read_batch(connection, source_id, number) for number in sorted(connection.scalars(numbers))]
+def read_history(connection: Connection) -> History:
+    """Read every batch of a ledger."""
+    numbers, _ = rows.batch_numbers(connection)
     setting = models.newest_setting(connection)
-    return History(batches, setting.candidate if setting else None)
+    return History(_read(connection, sorted(numbers)), setting.candidate if setting else None)
 
 
-def read_batch(connection: Connection, source_id: str, number: int) -> BatchHistory:
-    """Read one batch that the ledger has a claim on."""
-    attempts = ledger.attempts(connection, source_id, number)
-    ended = [attempt for attempt in attempts if attempt[1] is not None]
-    claim, outcome = (ended or attempts)[-1]
-    done = {}
-    for step in ORDER:
-        found = ledger.completion(connection, ledger.origin(connection, claim.claim_id, step), step)
-        if found is not None:
-            done[step] = found
-    return BatchHistory(
-        claim, outcome, _seconds(connection, claim), done,
-        ledger.verdict(connection, claim.claim_id, "validate"), ledger.verdict(connection, claim.claim_id, "promote"),
-        _evidence(connection, claim),
-    )  # fmt: skip
+def read_batch(connection: Connection, number: int) -> BatchHistory | None:
+    """Read one batch, None where nobody has a claim on it."""
+    return next(iter(_read(connection, [number])), None)
 
 
-def _seconds(connection: Connection, claim: Claim) -> float:
-    """Return the time from the start of the attempt's run to its last completed step, in seconds."""
-    started = connection.scalar(select(tables.runs.c.started_at).where(tables.runs.c.run_id == claim.run_id))
-    done = tables.completions.c
-    ended = connection.scalars(select(done.completed_at).where(done.claim_id == claim.claim_id)).all()
-    return (max(ended) - started).total_seconds() if started and ended else 0.0
+def _read(connection: Connection, numbers: Sequence[int]) -> list[BatchHistory]:
+    return [
+        BatchHistory(
+            found.shown.claim, found.shown.outcome, found.seconds, found.steps, found.verdicts.get("validate"),
+            found.verdicts.get("promote"), _evidence(connection, found),
+        )
+        for found in rows.batches(connection, numbers)
+    ]  # fmt: skip
 
 
-def _evidence(connection: Connection, claim: Claim) -> Evidence | None:
-    table = tables.evidence
-    newest = (
-        select(table.c.evidence)
-        .where(table.c.claim_id == ledger.origin(connection, claim.claim_id, "evaluate"))
-        .order_by(table.c.measured_at.desc())
-        .limit(1)
-    )
-    found = connection.scalar(newest)
-    return Evidence.model_validate(found) if found is not None else None
+def _evidence(connection: Connection, found: BatchRecord) -> Evidence | None:
+    measured = rows.newest_evidence(connection, found.origin("evaluate"))
+    return None if measured is None else Evidence.model_validate(measured)
 
 
-def _verdict(found: Verdict | None) -> dict[str, Any] | None:
+def _verdict(found: Given | None) -> dict[str, Any] | None:
     return {"verdict": found.verdict, "reasons": list(found.reasons)} if found else None
 
 

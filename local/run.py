@@ -176,12 +176,12 @@ class Run:
 
         def read(connection: Connection) -> BatchHistory | None:
             claim = ledger.claim_of_run(connection, run)
-            return read_batch(connection, claim.source_id, claim.batch_number) if claim else None
+            return read_batch(connection, claim.batch_number) if claim else None
 
         return self._read(read)
 
     def _history(self) -> History:
-        return self._read(lambda connection: read_history(connection, self._settings.source_id))
+        return self._read(read_history)
 
     def _read[T](self, read: Callable[[Connection], T]) -> T:
         def once() -> T:

@@ -241,7 +241,7 @@ class BatchSummary(TypedDict):
     attempts: int
     claimed_at: dt.datetime
     ended_at: dt.datetime | None
-    seconds: Annotated[float, Field(description="From the claim to the last completed step")]
+    seconds: Annotated[float, Field(description="From the start of the run to the last completed step")]
     rows: int | None
     refused: int | None
     outcome: str | None

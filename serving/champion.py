@@ -69,6 +69,8 @@ class Champion:
     bundle: Bundle
     loaded_at: dt.datetime
     loaded_from: Literal["registry", "disk"]
+    # Sorted when it is loaded: in a request it would hold up every other one.
+    known_values: Mapping[str, tuple[str, ...]]
 
 
 class Champions:
@@ -167,7 +169,8 @@ class Champions:
         bundle.verify(folder, files)
         loaded = bundle.load(folder / bundle.FOLDER)
         loaded.check_golden()
-        return Champion(version, loaded, _now(), loaded_from)
+        known = {field: tuple(sorted(look_up.values)) for field, look_up in loaded.encodings.known().items()}
+        return Champion(version, loaded, _now(), loaded_from, known)
 
     def _forget_others(self, version: int) -> None:
         for path in self._folder.iterdir():

@@ -205,7 +205,7 @@ def _batch_summary(found: BatchRecord) -> dict[str, Any]:
         "attempts": len(found.attempts),
         "claimed_at": shown.claimed_at,
         "ended_at": shown.ended_at,
-        "seconds": (found.last_at - shown.claimed_at).total_seconds(),
+        "seconds": found.seconds,
         "rows": _figure(found, "fetch", "rows"),
         "refused": _figure(found, "clean", "refused"),
         "outcome": shown.outcome,

@@ -53,6 +53,8 @@ _SAYS: Final = {
     500: "The service failed",
     503: "No model, no room to store a prediction, or no ledger; try again later",
 }
+_LISTING: Final = {name: (field.examples or [None])[0] for name, field in Listing.model_fields.items()}
+_EXAMPLES: Final[dict[str, Any]] = {"Listing": _LISTING, "BatchOfListings": {"listings": [_LISTING]}}
 _HEADERS: Final = {
     "X-Request-ID": {"description": "Id of this request", "schema": {"type": "string"}},
     "X-Model-Version": {"description": "Version that answered, or none", "schema": {"type": "string"}},
@@ -68,7 +70,8 @@ def route(
     extra: dict[str, Any] = {}
     if body:
         statuses += [400, 401, 413, 503]
-        content = {"application/json": {"schema": {"$ref": _REF.format(model=body)}}}
+        schema = {"$ref": _REF.format(model=body)}
+        content = {"application/json": {"schema": schema, "example": _EXAMPLES[body]}}
         extra["requestBody"] = {"required": True, "content": content}
         extra["security"] = [{}, {"key": []}]
     if token:

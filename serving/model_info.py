@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from serving import answers, explanation
-from serving.champion import Champion, Champions
+from serving.champion import Champions
 from serving.problems import Kind, Refused
 from serving.trace import Trace
-from steps.common.features import ENCODINGS, FEATURES, SOURCES
+from steps.common.features import FEATURES, SOURCES
 from steps.common.registry import PRODUCTION
-
-# The look-up that knows every value of one field; a city's is read "state|city".
-_KNOWN = {encoding.fields[-1]: encoding.feature for encoding in reversed(ENCODINGS) if not encoding.per_square_foot}
 
 
 def readiness(champions: Champions) -> str:
@@ -42,10 +39,8 @@ def describe(champions: Champions, values: int, trace: Trace) -> answers.ModelIn
         "features": [
             {"feature": name, "title": explanation.TITLES[name], "fields": list(SOURCES[name])} for name in FEATURES
         ],
-        "known_categories": {field: _known(champion, feature, values) for field, feature in _KNOWN.items()},
+        "known_categories": {
+            field: {"count": len(found), "values": list(found[:values])}
+            for field, found in champion.known_values.items()
+        },
     }
-
-
-def _known(champion: Champion, feature: str, most: int) -> answers.Known:
-    found = champion.bundle.encodings.look_ups[feature].values
-    return {"count": len(found), "values": sorted(found)[:most]}

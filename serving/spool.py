@@ -128,7 +128,11 @@ class Spool:
                     ending = True
                     break
                 appends.append(more)
-            failure = self._commit(b"".join([one.line for one in appends]))
+            try:
+                failure = self._commit(b"".join([one.line for one in appends]))
+            except Exception as error:  # noqa: BLE001  # whoever waits is answered, and the next append finds a writer
+                log().exception("spool_failed", kind=type(error).__name__)
+                failure = SpoolFull(f"the spool failed: {type(error).__name__}")
             _answer(appends, failure)
             if ending:
                 return

@@ -99,19 +99,22 @@ class Encodings:
         found = listing.__dict__
         return tuple(
             field
-            for field, others, values in self._known
+            for field, others, values in self._asked
             if (key := _key([*[found[name] for name in others], found[field]]) if others else found[field]) is not None
             and key not in values
         )
 
+    def known(self) -> dict[str, LookUp]:
+        """Return, by field, the look-up that knows every value of it; those of a city are read "state|city"."""
+        return {
+            encoding.fields[-1]: self.look_ups[encoding.feature] for encoding in ENCODINGS if encoding.feature in _KNOWN
+        }
+
     @cached_property
-    def _known(self) -> tuple[tuple[str, tuple[str, ...], Mapping[str, float]], ...]:
-        """Return the fields whose values are all known, with the wider ones their look-ups ask for too."""
-        return tuple(
-            (encoding.fields[-1], encoding.fields[:-1], self.look_ups[encoding.feature].values)
-            for encoding in ENCODINGS
-            if encoding.feature in _KNOWN
-        )
+    def _asked(self) -> tuple[tuple[str, tuple[str, ...], Mapping[str, float]], ...]:
+        """Return what `unseen` asks: a field, the wider ones its look-up wants too, the values it knows."""
+        wider = {encoding.fields[-1]: encoding.fields[:-1] for encoding in ENCODINGS if encoding.feature in _KNOWN}
+        return tuple((field, wider[field], look_up.values) for field, look_up in self.known().items())
 
     def unseen_rows(self, columns: Columns) -> dict[str, NDArray[np.bool_]]:
         """Return by field which rows have a value that no listing of the train part had, as `unseen` has it."""

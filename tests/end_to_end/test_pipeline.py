@@ -10,9 +10,11 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.end_to_end.running import System, left_running, write_source
+from tests.steps.common.listings import HOUSE
 
 # Among the long runs: on a busy machine it takes a quarter of an hour.
 pytestmark = pytest.mark.faults
@@ -72,6 +74,26 @@ def test_the_first_batch_promotes_and_a_redraw_is_no_reason_to_train(system: Sys
     assert second["validate"]["verdict"] == "SKIP"
     assert second["promote"] is None
     assert set(second["steps"]) == {"fetch", "validate", "clean", "tune"}
+
+
+def test_the_api_serves_what_was_promoted_and_stores_what_it_answers(system: System) -> None:
+    url = f"http://127.0.0.1:{system.ports.api}"
+    deadline = time.monotonic() + 60
+    while httpx.get(f"{url}/health", timeout=10).json()["model_version"] != 1:
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    answer = httpx.post(f"{url}/predict", json=HOUSE, timeout=10).json()
+    assert answer["price"] > 0
+    # The key is the service's own.
+    key = f"SELECT price, version FROM predictions WHERE inference_id = '{answer['inference_id']}'"  # noqa: S608
+    while not (stored := system.query("raw", key)):
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    assert stored == [(answer["price"], 1)]
+    (model,) = httpx.get(f"{url}/models", timeout=10).json()["models"]
+    assert (model["status"], model["verdict"]) == ("production", "PROMOTE")
+    outcomes = [batch["outcome"] for batch in httpx.get(f"{url}/batches", timeout=10).json()["batches"]]
+    assert outcomes == ["SKIP", "PROMOTE"]
 
 
 def test_kubectl_shows_the_pods_and_their_closing_lines(system: System) -> None:

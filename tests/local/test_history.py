@@ -106,7 +106,7 @@ def table(history: History) -> str:
 
 
 def test_an_empty_ledger_is_an_empty_summary(reading: Connection, tmp_path: Path) -> None:
-    history = read_history(reading, SOURCE)
+    history = read_history(reading)
     assert written(history, tmp_path) == {"batches": [], "production": None}
     assert "Production is no version yet" in table(history)
 
@@ -114,7 +114,7 @@ def test_an_empty_ledger_is_an_empty_summary(reading: Connection, tmp_path: Path
 def test_a_first_model_has_no_champion_and_no_gain(book: Book, reading: Connection, tmp_path: Path) -> None:
     book.finish("run 0", 0, candidate=1, champion=None, outcome="PROMOTE")
     book.promote(1)
-    summary = written(read_history(reading, SOURCE), tmp_path)
+    summary = written(read_history(reading), tmp_path)
     assert summary["production"] == 1
     (batch,) = summary["batches"]
     assert batch.pop("seconds") >= 0
@@ -135,7 +135,7 @@ def test_a_second_model_is_set_beside_the_champion(book: Book, reading: Connecti
     book.finish("run 0", 0, candidate=1, champion=None, outcome="PROMOTE")
     book.promote(1)
     book.finish("run 1", 1, candidate=2, champion=1, outcome="HOLD")
-    history = read_history(reading, SOURCE)
+    history = read_history(reading)
     batch = written(history, tmp_path)["batches"][1]
     assert batch["champion"] == {"version": 1, "rmse": 55_000, "mae": 42_900, "r2": 0.8, "mdape": 0.12}
     # A normal distribution around 3,000 with a standard error of 150: 1.96 of those to either side.
@@ -153,7 +153,7 @@ def test_a_skipped_batch_ends_without_a_model(book: Book, reading: Connection, t
     book.complete(claim, "validate", verdict="SKIP")
     book.complete(claim, "clean", {"refused": 1}, outcome="SKIP")
     book.complete(claim, "tune", code=99)
-    history = read_history(reading, SOURCE)
+    history = read_history(reading)
     (batch,) = written(history, tmp_path)["batches"]
     assert history.finished == 1
     assert (batch["rows"], batch["refused"], batch["validate"]["verdict"]) == (7, 1, "SKIP")
@@ -162,7 +162,7 @@ def test_a_skipped_batch_ends_without_a_model(book: Book, reading: Connection, t
 
 def test_a_batch_without_a_verdict_counts_as_unfinished(book: Book, reading: Connection) -> None:
     book.complete(book.claim("run 0", 0), "fetch", {"rows": 7})
-    history = read_history(reading, SOURCE)
+    history = read_history(reading)
     assert (history.finished, history.batches[0].outcome) == (0, None)
     assert "no verdict" in table(history)
 
@@ -176,7 +176,7 @@ def test_what_an_attempt_adopted_is_shown_as_the_first_one_did_it(
     second = book.claim("run 1", 0)
     book.complete(second, "fetch", {"rows": 7}, adopted=first)
     book.complete(second, "validate", adopted=first)
-    (batch,) = written(read_history(reading, SOURCE), tmp_path)["batches"]
+    (batch,) = written(read_history(reading), tmp_path)["batches"]
     assert batch["validate"]["verdict"] == "TRAIN"
     assert batch["steps"] == {"fetch": 2.5, "validate": 2.5}
 
@@ -184,7 +184,7 @@ def test_what_an_attempt_adopted_is_shown_as_the_first_one_did_it(
 def test_an_attempt_at_a_finished_batch_does_not_hide_its_verdict(book: Book, reading: Connection) -> None:
     book.finish("run 0", 0, candidate=1, champion=None, outcome="PROMOTE")
     book.complete(book.claim("run 1", 0), "fetch", {"rows": 7})
-    (batch,) = read_history(reading, SOURCE).batches
+    (batch,) = read_history(reading).batches
     assert (batch.outcome, batch.claim.run_id) == ("PROMOTE", "run 0")
 
 

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from serving.app import create_app
+from serving.pricing import parse
 from serving.settings import Settings
 from tests.serving.conftest import Served
 from tests.serving.running import TOKEN
+from tests.steps.common.listings import house
 
 ROUTES = {
     "/", "/health", "/ready", "/model-info", "/predict", "/predict-batch", "/explain", "/reload-model", "/metrics",
@@ -32,6 +34,8 @@ def test_every_route_and_every_field_says_what_it_is() -> None:
     text = json.dumps(made)
     for name in set(json.loads(text)["components"]["schemas"]):
         assert f"#/components/schemas/{name}" in text, name
+    body = made["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]
+    assert parse(json.dumps(body["example"]).encode()) == house(bed=3, bath=2)
     listing = made["components"]["schemas"]["Listing"]
     assert listing["additionalProperties"] is False
     assert listing["properties"]["house_size"]["description"] == "Living area in square feet"

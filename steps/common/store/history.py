@@ -23,9 +23,10 @@ _STREAK: Final = 1000
 
 @dataclass(frozen=True)
 class Attempt:
-    """A run's claim on a batch, when it was made, and how and when it ended, if it has."""
+    """A run's claim on a batch, when the run and the claim began, and how and when it ended, if it has."""
 
     claim: Claim
+    started_at: datetime
     claimed_at: datetime
     outcome: str | None
     ended_at: datetime | None
@@ -56,19 +57,21 @@ class Given:
 
 @dataclass(frozen=True)
 class BatchRecord:
-    """A batch: the attempt that counts (the newest with an outcome, else the newest), its steps, verdicts by step."""
+    """A batch: the attempt that counts (the newest with an outcome, else the newest), its steps, verdicts by step.
+
+    `seconds` are from the start of its run to its last completed step, 0 before the first.
+    """
 
     shown: Attempt
     attempts: tuple[Attempt, ...]
     steps: Mapping[str, Done]
     verdicts: Mapping[str, Given]
-    last_at: datetime
+    seconds: float
+    _origins: Mapping[str, int]
 
     def origin(self, step: str) -> int:
         """Return the claim under which a step's work was done."""
         return self._origins.get(step, self.shown.claim.claim_id)
-
-    _origins: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -93,8 +96,8 @@ class Figures:
     hold_streak: int
 
 
-def batch_numbers(connection: Connection, limit: int, offset: int) -> tuple[list[int], int]:
-    """Return a page of the numbers of claimed batches, highest first, and how many there are."""
+def batch_numbers(connection: Connection, limit: int | None = None, offset: int = 0) -> tuple[list[int], int]:
+    """Return the numbers of claimed batches, or a page of them, highest first, and how many there are."""
     number = ledger.claims.c.batch_number
     page = select(number).distinct().order_by(number.desc()).limit(limit).offset(offset)
     total = connection.scalar(select(func.count(number.distinct())))
@@ -111,16 +114,17 @@ def batches(connection: Connection, numbers: Sequence[int]) -> list[BatchRecord]
 
 
 def _attempts(connection: Connection, numbers: Sequence[int]) -> dict[int, list[Attempt]]:
-    claims, outcomes = ledger.claims, ledger.outcomes
+    claims, outcomes, runs = ledger.claims, ledger.outcomes, ledger.runs
     rows = connection.execute(
-        select(claims, outcomes.c.outcome, outcomes.c.ended_at)
+        select(claims, outcomes.c.outcome, outcomes.c.ended_at, runs.c.started_at)
+        .join(runs, runs.c.run_id == claims.c.run_id)
         .outerjoin(outcomes, outcomes.c.claim_id == claims.c.claim_id)
         .where(claims.c.batch_number.in_(numbers))
         .order_by(claims.c.claim_id)
     )
     found: dict[int, list[Attempt]] = {}
     for row in rows:
-        attempt = Attempt(claim_of(row), row.claimed_at, row.outcome, row.ended_at)
+        attempt = Attempt(claim_of(row), row.started_at, row.claimed_at, row.outcome, row.ended_at)
         found.setdefault(row.batch_number, []).append(attempt)
     return found
 
@@ -165,8 +169,8 @@ def _record(
         for step in ("validate", "promote")
         if (found := verdicts.get((origins.get(step, shown.claim.claim_id), step))) is not None
     }
-    last_at = max((row.completed_at for row in mine.values()), default=shown.claimed_at)
-    return BatchRecord(shown, tuple(attempts), steps, given, last_at, origins)
+    last_at = max((row.completed_at for row in mine.values()), default=shown.started_at)
+    return BatchRecord(shown, tuple(attempts), steps, given, (last_at - shown.started_at).total_seconds(), origins)
 
 
 def newest_evidence(connection: Connection, claim_id: int) -> Mapping[str, Any] | None:
