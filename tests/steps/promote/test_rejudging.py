@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from steps.common.store.ledger import Verdict
@@ -27,8 +27,10 @@ POLICIES = {
 }  # fmt: skip
 
 
-def compared(by: str, low: float | None, one: float | None) -> Comparison:
-    return Comparison(by, "ohio", 500, 2e4, "all", 500, 1e4, one, low, None if low is None else low + 1, 1.0)
+def compared(by: str, ratio: float | None, *, judged: bool = True) -> Comparison:
+    """Return a comparison with this ratio of errors, with bounds where it has enough rows to be judged."""
+    low, high = (0.9 * ratio, 1.1 * ratio) if ratio and judged else (None, None)
+    return Comparison(by, "ohio", 500, 2e4, "all", 500, 1e4, ratio, low, high, 1.0)
 
 
 columns = st.builds(lambda found: {"bed": Column(0.0, found, 1, (), 2)}, share)
@@ -40,8 +42,10 @@ drifts = st.builds(
     st.floats(0, 1), st.floats(0, 0.1), share, st.integers(0, 100),
 )  # fmt: skip
 champions = st.builds(
-    lambda low, one, state: ChampionError(1, compared("batch", low, one), (compared("state", state, one),)),
-    ratio, ratio, ratio,
+    lambda whole, judged, state: ChampionError(
+        1, compared("batch", whole, judged=judged), (compared("state", state, judged=judged),)
+    ),
+    ratio, st.booleans(), ratio,
 )  # fmt: skip
 learnables = st.builds(lambda low: Learnable(10, 10, low, low), st.none() | st.floats(-1, 1))
 policies = st.fixed_dictionaries({}, optional=POLICIES)
@@ -80,6 +84,7 @@ def stored(report: Report, policy: Policy, verdict: str, **more: Any) -> Verdict
     return Verdict(verdict, [], plain, {**policy.model_dump(), **more})
 
 
+@settings(max_examples=300, deadline=None)
 @given(reports(), policies, policies, st.sampled_from([None, 1]), st.booleans())
 def test_it_is_what_validate_would_have_said(
     report: Report, before: dict[str, Any], after: dict[str, Any], champion: int | None, forced: bool
@@ -92,6 +97,7 @@ def test_it_is_what_validate_would_have_said(
     assert again.verdict == (UNKNOWN if refused_only_then else expected), again.why
 
 
+@settings(max_examples=300, deadline=None)
 @given(reports(), policies, policies, st.sampled_from([None, 1]), st.sampled_from([None, 2]))
 def test_with_another_champion_it_is_right_whatever_that_ones_error(
     report: Report, before: dict[str, Any], after: dict[str, Any], actual: int | None, champion: int | None
@@ -100,7 +106,7 @@ def test_with_another_champion_it_is_right_whatever_that_ones_error(
     policy, other = Policy(**before), Policy(**{**before, **after})
     found, verdict = judged(report, policy, actual)
     again = rejudge(stored(found, policy, verdict), after, forced=False, actual=actual, champion=champion)
-    fine, bad = (ChampionError(2, compared("batch", low, low), ()) for low in (0.5, 9.0))
+    fine, bad = (ChampionError(2, compared("batch", one), ()) for one in (0.5, 9.0))
     possible = {judged(dataclasses.replace(report, champion=error), other, champion)[1] for error in (fine, bad)}
     if verdict == QUARANTINE and possible != {QUARANTINE}:
         assert again.verdict == UNKNOWN

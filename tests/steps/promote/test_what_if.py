@@ -6,7 +6,7 @@ from statistics import NormalDist
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from steps.common.store.ledger import Claim, Verdict
@@ -80,6 +80,7 @@ def final(told: list[Replayed]) -> set[int | None]:
 figures = st.tuples(st.floats(3e4, 8e4), st.sampled_from([True, False]))
 
 
+@settings(deadline=None)
 @given(st.lists(figures, max_size=5), st.sampled_from([None, "rollback"]))
 def test_the_policy_that_was_tells_the_history_that_was(found: list[tuple[float, bool]], moved: str | None) -> None:
     events: list[Event] = []
