@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 
 STEPS := fetch validate clean tune train evaluate promote
-IMAGES := $(STEPS) airflow registry local
+IMAGES := $(STEPS) airflow registry local frontend
 UV := .tools/bin/uv
 export UV_PYTHON := $(shell cat .python-version)
 export UV_LINK_MODE ?= hardlink
