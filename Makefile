@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 
 STEPS := fetch validate clean tune train evaluate promote
-IMAGES := $(STEPS) airflow registry local frontend
+IMAGES := $(STEPS) serving airflow registry local frontend
 UV := .tools/bin/uv
 export UV_PYTHON := $(shell cat .python-version)
 export UV_LINK_MODE ?= hardlink
@@ -45,7 +45,7 @@ faults: install .envs/dev/.installed  ## the long fault runs
 lint: .envs/dev/.installed  ## ruff and mypy
 	.envs/dev/bin/ruff check .
 	.envs/dev/bin/ruff format --check .
-	.envs/dev/bin/mypy steps dags local tests
+	.envs/dev/bin/mypy steps dags local serving tests
 
 lock: | $(UV)  ## resolve every image's versions together and write requirements/
 	@echo uv | $(UV) pip compile --quiet --no-header --no-annotate - -o requirements/uv.txt --generate-hashes $(LOCK_FLAGS)

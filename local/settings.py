@@ -35,6 +35,7 @@ class Ports:
     source: int = 18000
     postgres: int = 15432
     pods: int = 16443
+    api: int = 18081
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from local.postgres import SUPERUSER, Server, ServerRefused
 from local.processes import Command, Processes, ProcessFailed, adopt_orphans, end_orphans, follow_parent, memory_bytes
 from local.progress import Progress
 from local.run import PartSilent, Run
+from local.serving import Serving
 from local.settings import REPOSITORY, Settings, parse
 from local.state_folder import PortTaken, StateInUse, check_ports, locked
 
@@ -69,6 +70,17 @@ class Stack:
             self.postgres.url("airflow", "airflow", driver="psycopg2"), self.pods / "kubeconfig", credentials,
         )  # fmt: skip
 
+        self.serving = Serving(
+            self._state / "serving", ports.api, _ENVIRONMENTS / "serving" / "bin", REPOSITORY,
+            {
+                "raw_url": self.postgres.url("serving", "raw"),
+                "ledger_url": self.postgres.url("serving", "ledger"),
+                "mlflow_url": self.mlflow.url,
+                "source_id": settings.source_id,
+                "token_file": str(credentials.path("api-token")),
+            },
+        )  # fmt: skip
+
     @property
     def source_url(self) -> str:
         """Where the source is asked."""
@@ -93,6 +105,9 @@ class Stack:
         with self.airflow.client() as client:
             self._processes.serve(self.airflow.probes(client), _START_SECONDS)
         self._processes.serve(self._processes.awaited, _START_SECONDS)
+        # Last: it needs MLflow, and its imports beside Airflow's would hold both up.
+        self.serving.start(self._processes)
+        self._processes.serve({"api": self.serving.answers}, _START_SECONDS)
         self._progress.say(f"everything is up and holds {memory_bytes(os.getpid()) / 1e6:,.0f} MB of memory")
 
     def stop(self) -> None:
@@ -106,7 +121,9 @@ class Stack:
     def addresses(self) -> Mapping[str, str]:
         """Return what to show: the parts and where each is to be reached."""
         password = self.postgres.credentials.path(f"postgres-{SUPERUSER}")
+        token = self.postgres.credentials.path("api-token")
         return {
+            "API": f"{self.serving.url}/docs  (token for /reload-model in {token})",
             "Airflow": f"{self.airflow.url}  (no password)",
             "MLflow": self.mlflow.url,
             "source": f"{self.source_url}/docs",

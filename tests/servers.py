@@ -16,6 +16,7 @@ from psycopg import sql
 from local.credentials import Credentials
 from local.postgres import SUPERUSER, Server
 from local.processes import Processes
+from steps.common.tables.rights import DATABASES
 
 ROOT = Path(__file__).parent.parent
 _TEMPLATES = ("raw", "clean", "ledger", "optuna")
@@ -93,6 +94,11 @@ class Databases:
 @pytest.fixture
 def databases(server: Server) -> Databases:
     """Return fresh, empty databases, copied from those the upgrade made, with the same rights."""
+    return fresh_databases(server)
+
+
+def fresh_databases(server: Server) -> Databases:
+    """Make databases of one's own, for as long as the server lives."""
     suffix = uuid.uuid4().hex[:10]
     names = {template: f"{template}_{suffix}" for template in _TEMPLATES}
     with server.connect(SUPERUSER, "postgres") as connection:
@@ -102,6 +108,8 @@ def databases(server: Server) -> Databases:
             _execute(connection, "REVOKE ALL ON DATABASE {} FROM PUBLIC", name)
             for role in ("pipeline", "serving"):
                 _execute(connection, "GRANT CONNECT ON DATABASE {} TO {}", name, role)
+            for role in DATABASES[template].temporary:
+                _execute(connection, "GRANT TEMPORARY ON DATABASE {} TO {}", name, role)
     # Not dropped: that waits for a checkpoint, and the whole server goes with the session's folder.
     return Databases(server, names)
 

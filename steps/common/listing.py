@@ -15,9 +15,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, WithJsonSchema
 
 # Changing a bound below changes which houses count: raise the version, and the comparison with the champion restarts.
 SCOPE_VERSION: Final = "scope_v1"
@@ -85,17 +85,31 @@ def _five_digits(text: str) -> str:
 def _zip_code(value: object) -> object:
     if isinstance(value, str):
         return _five_digits(value)
-    return _five_digits(shortest(str(value))) if isinstance(value, int | float) else value
+    known = isinstance(value, int | float) and not isinstance(value, bool)
+    return _five_digits(shortest(str(value))) if known else value
 
 
 def _identifier(value: object) -> object:
-    return shortest(str(value).strip()) if isinstance(value, str | int | float) else value
+    known = isinstance(value, str | int | float) and not isinstance(value, bool)
+    return shortest(str(value).strip()) if known else value
 
 
 # What a field of a listing may hold.
 type Value = str | float | dt.date | None
-Category = Annotated[str, Field(min_length=1, max_length=80)]
-Identifier = Annotated[str, BeforeValidator(_identifier), Field(min_length=1, max_length=80)]
+# A text of blanks alone is empty once it is trimmed; without the pattern the schema would not say so.
+_NOT_BLANK: Final = {"pattern": r"\S"}
+_TEXT_SCHEMA: Final = {"type": "string", "minLength": 1, "maxLength": 80, **_NOT_BLANK}
+Category = Annotated[str, Field(min_length=1, max_length=80, json_schema_extra=_NOT_BLANK)]
+Identifier = Annotated[
+    str, BeforeValidator(_identifier), Field(min_length=1, max_length=80),
+    WithJsonSchema({"anyOf": [_TEXT_SCHEMA, {"type": "integer", "minimum": 0, "maximum": 10**15}]}),
+]  # fmt: skip
+ZipCode = Annotated[
+    str, BeforeValidator(_zip_code),
+    WithJsonSchema({"anyOf": [
+        {"type": "string", "pattern": rf"^{_ZIP.pattern}$"}, {"type": "integer", "minimum": 0, "maximum": 99_999},
+    ]}),
+]  # fmt: skip
 
 
 class Listing(BaseModel):
@@ -114,9 +128,7 @@ class Listing(BaseModel):
         ge=100, le=50_000, title="Living area", description="Living area in square feet", examples=[1800]
     )
     state: Category = Field(title="State", description="Name of the state or territory", examples=["Massachusetts"])
-    zip_code: Annotated[str, BeforeValidator(_zip_code)] = Field(
-        title="Zip code", description="Five digits, leading zeros kept", examples=["01001"]
-    )
+    zip_code: ZipCode = Field(title="Zip code", description="Five digits, leading zeros kept", examples=["01001"])
     acre_lot: float | None = Field(
         default=None, ge=0, le=10_000, title="Lot", description="Size of the lot in acres", examples=[0.25]
     )
@@ -172,7 +184,7 @@ def parse(raw: Mapping[str, str | None]) -> PricedListing | Refusal:
     try:
         return _validate(given)
     except ValidationError as error:
-        return _refusal(error, None)
+        return _refusal(error)
 
 
 def parse_field(name: str, text: str | None) -> Value | Refusal:
@@ -192,14 +204,18 @@ def _is_missing(text: str | None) -> bool:
     return text in _MISSING_TEXT or (text is not None and text.isspace())
 
 
-def _refusal(error: ValidationError, field: str | None) -> Refusal:
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    kind = str(first["type"])
-    field = field or (str(first["loc"][0]) if first["loc"] else "listing")
+def _refusal(error: ValidationError, field: str | None = None) -> Refusal:
+    return broken_rule(error.errors(include_url=False, include_context=False, include_input=False)[0], field)
+
+
+def broken_rule(fault: Mapping[str, Any], field: str | None = None) -> Refusal:
+    """Return one of pydantic's error details on a listing, or on the field named, as the reason for its refusal."""
+    kind = str(fault["type"])
+    field = field or (str(fault["loc"][0]) if fault["loc"] else "listing")
     if kind in _NOTHING_THERE:
         return Refusal(Reason.MISSING, field, "is required")
     reason = Reason.OUT_OF_SCOPE if kind in _OUT_OF_SCOPE else Reason.MALFORMED
-    return Refusal(reason, field, str(first["msg"]))
+    return Refusal(reason, field, str(fault["msg"]))
 
 
 def property_id(raw: Mapping[str, str | None]) -> int:

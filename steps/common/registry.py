@@ -29,15 +29,13 @@ from steps.common.store import models
 from steps.common.store.connection import advisory_lock
 from steps.common.store.ledger import Alert
 from steps.common.store.models import AliasEvent, EventKind
-from steps.common.tracking import Tracking
+from steps.common.tracking import NOT_THERE, Tracking
 
 MODEL: Final = "house-price"
 PRODUCTION: Final = "Production"
 PREVIOUS: Final = "previous"
 DOWNLOAD_SECONDS: Final = 120.0
 _TURN_SECONDS: Final = 600.0
-# The first code is for a model nobody registered or a version that was deleted, the second for an alias nobody set.
-_NOT_THERE: Final = frozenset({"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"})
 
 
 class ChampionLost(Refused):
@@ -46,14 +44,7 @@ class ChampionLost(Refused):
 
 def aliased(tracking: Tracking, alias: str) -> int | None:
     """Return the version an alias of the model names; None when the alias, or the model, is not there."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return int(tracking.get_model_version_by_alias(MODEL, alias).version)
-    except MlflowException as error:
-        if error.error_code in _NOT_THERE:
-            return None
-        raise
+    return tracking.aliased(MODEL, alias)
 
 
 def champion(tracking: Tracking) -> int | None:
@@ -222,7 +213,7 @@ def _point(tracking: Tracking, alias: str, version: int | None) -> str | None:
     try:
         tracking.set_registered_model_alias(MODEL, alias, str(version))
     except MlflowException as error:
-        if error.error_code not in _NOT_THERE:
+        if error.error_code not in NOT_THERE:
             raise
         log().error("alias_refused", alias=alias, version=version)
         return f"MLflow has no version {version} of {MODEL} any more"

@@ -53,7 +53,7 @@ class Settings(BaseModel):
         return str(value)
 
 
-def read(environment: Mapping[str, str]) -> Settings:
+def read[S: Settings](environment: Mapping[str, str], kind: type[S] = Settings) -> S:  # type: ignore[assignment]  # S
     """Return the settings an environment holds; raise SettingRefused naming each variable that is wrong."""
     given = {
         key.removeprefix(PREFIX).lower(): value
@@ -61,7 +61,7 @@ def read(environment: Mapping[str, str]) -> Settings:
         if key.startswith(PREFIX) and value
     }
     try:
-        return Settings.model_validate(given)
+        return kind.model_validate(given)
     except ValidationError as error:
         faults = "; ".join(f"{PREFIX}{str(fault['loc'][0]).upper()}: {fault['msg']}" for fault in error.errors())
         raise SettingRefused(faults) from None

@@ -48,6 +48,10 @@ _NO_ANSWER: Final = frozenset({
 })  # fmt: skip
 
 
+# The first code is for a model nobody registered or a version that was deleted, the second for an alias nobody set.
+NOT_THERE: Final = frozenset({"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"})
+
+
 class Tracking:
     """MLflow's client with short time-outs; every call to it that gets no answer raises Unreachable in one sentence.
 
@@ -63,6 +67,27 @@ class Tracking:
         from mlflow import MlflowClient
 
         return MlflowClient(self.address, self.address)
+
+    def aliased(self, model: str, alias: str) -> int | None:
+        """Return the version of a model that an alias names; None when the alias, or the model, is not there.
+
+        One plain request: serving asks nothing else of MLflow's registry, and goes without its client.
+        """
+        import requests
+
+        url = f"{self.address}/api/2.0/mlflow/registered-models/alias"
+        names = {"name": model, "alias": alias}
+        try:
+            answer = requests.get(url, params=names, timeout=REQUEST_SECONDS, allow_redirects=False)
+            found = answer.json()
+            if answer.ok:
+                return int(found["model_version"]["version"])
+            code = found["error_code"]
+        except (requests.RequestException, KeyError, TypeError, ValueError) as error:
+            raise Unreachable(SETTING, self.address, _cause(error)) from None
+        if code in NOT_THERE:
+            return None
+        raise Unreachable(SETTING, self.address, f"answer {answer.status_code}, {code}")
 
     def __getattr__(self, name: str) -> Any:
         attribute = getattr(self._client, name)

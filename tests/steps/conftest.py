@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,13 @@ from tests.steps.deployment import Deployment
 @pytest.fixture
 def mlflow(mlflow_server: MlflowServer) -> Iterator[MlflowServer]:
     """Return the session's MLflow server without any run, version or alias of a test before."""
+    with emptied(mlflow_server):
+        yield mlflow_server
+
+
+@contextmanager
+def emptied(mlflow_server: MlflowServer) -> Iterator[MlflowServer]:
+    """Leave no run, version or alias behind for whoever comes next."""
     yield mlflow_server
     tracking = Tracking(Settings(mlflow_url=mlflow_server.url))
     if any(model.name == MODEL for model in tracking.search_registered_models()):

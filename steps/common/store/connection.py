@@ -25,28 +25,32 @@ class Unreachable(Exception):
         super().__init__(f"{setting}: no answer from {address}: {cause}")
 
 
-def open_engine(settings: Settings, name: str) -> Engine:
+def open_engine(
+    settings: Settings, name: str, connect_seconds: int = _CONNECT_SECONDS, statement_seconds: int = _STATEMENT_SECONDS
+) -> Engine:
     """Return the engine of a database named by its setting (`raw_url` …); connects at the first use.
 
     Connection failures come out as Unreachable, with the address and the variable's name.
     """
-    engine = create_engine(make_url(settings.needed(name)), **engine_options())
+    engine = create_engine(make_url(settings.needed(name)), **engine_options(connect_seconds, statement_seconds))
     name_failures(engine, name)
     return engine
 
 
-def engine_options() -> dict[str, Any]:
+def engine_options(
+    connect_seconds: int = _CONNECT_SECONDS, statement_seconds: int = _STATEMENT_SECONDS
+) -> dict[str, Any]:
     """Return what every engine is made with, those of libraries too: a small pool and every time-out."""
     return {
         "pool_size": 2,
         "max_overflow": 2,
         "pool_pre_ping": True,
-        "pool_timeout": _CONNECT_SECONDS,
+        "pool_timeout": connect_seconds,
         "connect_args": {
-            "connect_timeout": _CONNECT_SECONDS,
+            "connect_timeout": connect_seconds,
             "keepalives_idle": _SILENCE_SECONDS,
             "tcp_user_timeout": _SILENCE_SECONDS * 1000,
-            "options": f"-c statement_timeout={_STATEMENT_SECONDS * 1000} -c timezone=UTC",
+            "options": f"-c statement_timeout={statement_seconds * 1000} -c timezone=UTC",
         },
     }
 

@@ -1,4 +1,4 @@
-"""RAW: every batch and row exactly as the source sent it, and every request that was made for one."""
+"""RAW: every batch and row exactly as the source sent it, every request for one, and every price that was served."""
 
 from sqlalchemy import (
     BigInteger,
@@ -12,8 +12,10 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    Uuid,
     func,
 )  # fmt: skip
+from sqlalchemy.dialects.postgresql import JSONB
 
 from steps.common.listing import SOURCE_FIELDS
 
@@ -58,4 +60,20 @@ fetch_attempts = Table(
     Column("body_head", LargeBinary),  # the first 64 KiB of an answer that is not a batch
     Column("at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
     Index("fetch_attempts_request", "source_id", "request_id"),
+)  # fmt: skip
+
+# Every price that was asked for, also of what is no listing: status PRICED, or REFUSED with the broken rule in `error`.
+# `input` is the listing as the model saw it; of a refused one its known fields as sent, cut short.
+predictions = Table(
+    "predictions", metadata,
+    Column("inference_id", Uuid, primary_key=True),
+    Column("served_at", DateTime(timezone=True), nullable=False),
+    Column("request_id", Text, nullable=False),
+    Column("route", Text, nullable=False),
+    Column("input", JSONB, nullable=False),
+    Column("price", Double),
+    Column("version", Integer),
+    Column("status", Text, nullable=False),
+    Column("error", Text),
+    Index("predictions_served_at", "served_at"),
 )  # fmt: skip

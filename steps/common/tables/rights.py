@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -13,30 +14,48 @@ APPEND: Final = ("SELECT", "INSERT")
 REPLACE: Final = ("SELECT", "INSERT", "DELETE")
 EVERYTHING: Final = ("SELECT", "INSERT", "UPDATE", "DELETE")
 READ: Final = ("SELECT",)
+# Enough for INSERT … ON CONFLICT DO NOTHING, as long as that names no columns.
+ADD: Final = ("INSERT",)
+
+Rights = Mapping[str, tuple[str, ...]]
 
 # Roles that log in. Owners of our own databases do not: the upgrade, as superuser, takes their role.
 LOGINS: Final = ("pipeline", "serving", "mlflow", "airflow")
 
 
+def on_every(tables: MetaData, rights: tuple[str, ...]) -> Rights:
+    """Return the same rights on every table of a database."""
+    return dict.fromkeys(tables.tables, rights)
+
+
 @dataclass(frozen=True)
 class Database:
-    """A database: its owner, its tables if they are ours, the rights of working roles on every table of it."""
+    """A database: its owner, its tables if they are ours, what each working role may do on which of them.
+
+    `temporary` are the roles that may make temporary tables.
+    """
 
     name: str
     owner: str
     tables: MetaData | None = None
-    rights: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    rights: Mapping[str, Rights] = field(default_factory=dict)
+    temporary: tuple[str, ...] = ()
 
 
 DATABASES: Final = {
     database.name: database
     for database in (
-        Database("raw", "raw_owner", raw.metadata, {"pipeline": APPEND}),
-        Database("clean", "clean_owner", clean.metadata, {"pipeline": REPLACE}),
-        Database("ledger", "ledger_owner", ledger.metadata, {"pipeline": APPEND, "serving": READ}),
-        Database("optuna", "optuna_owner", optuna.metadata, {"pipeline": EVERYTHING}),
+        Database("raw", "raw_owner", raw.metadata, {
+            "pipeline": {**on_every(raw.metadata, APPEND), raw.predictions.name: READ},
+            "serving": {raw.predictions.name: ADD},
+        }, temporary=("serving",)),
+        Database("clean", "clean_owner", clean.metadata, {"pipeline": on_every(clean.metadata, REPLACE)}),
+        Database("ledger", "ledger_owner", ledger.metadata, {
+            "pipeline": on_every(ledger.metadata, APPEND), "serving": on_every(ledger.metadata, READ),
+        }),
+        Database("optuna", "optuna_owner", optuna.metadata, {"pipeline": on_every(optuna.metadata, EVERYTHING)}),
         # MLflow and Airflow own theirs and bring their own tables.
         Database("mlflow", "mlflow"),
         Database("airflow", "airflow"),
     )
-}
+}  # fmt: skip

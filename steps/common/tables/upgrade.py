@@ -54,6 +54,8 @@ def make_database(connection: Connection, database: Database) -> None:
     _execute(connection, "REVOKE ALL ON DATABASE {name} FROM PUBLIC", name=database.name)
     for role in database.rights:
         _execute(connection, "GRANT CONNECT ON DATABASE {name} TO {role}", name=database.name, role=role)
+    for role in database.temporary:
+        _execute(connection, "GRANT TEMPORARY ON DATABASE {name} TO {role}", name=database.name, role=role)
 
 
 def make_tables(url: URL, database: Database) -> None:
@@ -76,7 +78,8 @@ def _grant(connection: Connection, database: Database) -> None:
     for role, rights in database.rights.items():
         for table in database.tables.tables:
             _execute(connection, "REVOKE ALL ON {table} FROM {role}", table=table, role=role)
-            _execute(connection, f"GRANT {', '.join(rights)} ON {{table}} TO {{role}}", table=table, role=role)
+        for table, allowed in rights.items():
+            _execute(connection, f"GRANT {', '.join(allowed)} ON {{table}} TO {{role}}", table=table, role=role)
         _execute(connection, "GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {role}", role=role)
 
 

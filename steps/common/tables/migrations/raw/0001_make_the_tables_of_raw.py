@@ -2,6 +2,7 @@
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import postgresql
 
 revision = "0001"
 down_revision = None
@@ -58,4 +59,18 @@ def upgrade() -> None:
         sa.Column("prev_sold_date", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("source_id", "batch_number", "row_number"),
     )
+    op.create_table(
+        "predictions",
+        sa.Column("inference_id", sa.Uuid(), nullable=False),
+        sa.Column("served_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("request_id", sa.Text(), nullable=False),
+        sa.Column("route", sa.Text(), nullable=False),
+        sa.Column("input", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("price", sa.Double(), nullable=True),
+        sa.Column("version", sa.Integer(), nullable=True),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("error", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("inference_id"),
+    )
+    op.create_index("predictions_served_at", "predictions", ["served_at"], unique=False)
     # ### end Alembic commands ###

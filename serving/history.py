@@ -1,0 +1,255 @@
+"""What the page shows of the past, read from the ledger alone: versions, batches, alerts. Briefly kept.
+
+The ledger's absence is nobody else's trouble: only these routes answer that it is down.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from serving import answers
+from serving.problems import Kind, Refused
+from steps.common.logs import log
+from steps.common.step import ORDER
+from steps.common.store import history as rows
+from steps.common.store import models
+from steps.common.store.connection import Unreachable
+from steps.common.store.history import BatchRecord, Comparison, Figures, Given, VersionRecord
+
+_KEPT_SECONDS: Final = 5.0
+_FIGURES_SECONDS: Final = 15.0
+_MOST_KEPT: Final = 256
+_COMPARISONS: Final = 20
+_ALERTS_OF_BATCH: Final = 100
+_REFUSALS: Final = frozenset({"HOLD", "REJECT", "STALE"})
+_METRICS: Final = ("rmse", "mae", "r2", "mdape", "rmsle")
+
+Page = dict[str, Any]
+
+
+class History:
+    """The ledger for readers; what was asked a moment ago is answered again without asking it."""
+
+    def __init__(self, ledger: Engine) -> None:
+        self._ledger = ledger
+        self._kept: dict[object, tuple[float, Any]] = {}
+        self._turn = threading.Lock()
+
+    def models(self, limit: int, offset: int) -> Page:
+        """Return a page of versions."""
+        return self._once(("models", limit, offset), lambda connection: _models(connection, limit, offset))
+
+    def model(self, version: int) -> Page:
+        """Return a version; raise Refused where the ledger has none of that number."""
+        found = self._once(("model", version), lambda connection: _model(connection, version))
+        return self._there(found, f"The ledger has no version {version}.")
+
+    def batches(self, limit: int, offset: int) -> Page:
+        """Return a page of batches."""
+        return self._once(("batches", limit, offset), lambda connection: _batches(connection, limit, offset))
+
+    def batch(self, number: int) -> Page:
+        """Return a batch; raise Refused where the ledger has none of that number."""
+        found = self._once(("batch", number), lambda connection: _batch(connection, number))
+        return self._there(found, f"The ledger has no batch {number}.")
+
+    def alerts(self, limit: int, offset: int) -> Page:
+        """Return a page of alerts."""
+        return self._once(("alerts", limit, offset), lambda connection: _alerts(connection, limit, offset))
+
+    def figures(self) -> Figures | None:
+        """Return what the ledger adds up to, None while it is down; never raises."""
+        try:
+            return self._once("figures", rows.figures, _FIGURES_SECONDS)
+        except Refused:
+            return None
+
+    @staticmethod
+    def _there(found: Page | None, sentence: str) -> Page:
+        if found is None:
+            raise Refused(Kind.NOT_FOUND, sentence)
+        return found
+
+    def _once[T](self, key: object, read: Callable[[Connection], T], seconds: float = _KEPT_SECONDS) -> T:
+        # One at a time: many who ask at once, asking the same, get one answer.
+        with self._turn:
+            until, value = self._kept.get(key, (0.0, None))
+            if time.monotonic() < until:
+                kept: T = value
+                return kept
+            try:
+                with self._ledger.connect() as connection:
+                    found = read(connection)
+            except (Unreachable, SQLAlchemyError) as error:
+                log().warning("ledger_down", reason=str(error).split("\n", 1)[0])
+                raise Refused(Kind.LEDGER_DOWN, "The ledger does not answer; prices are not affected.") from None
+            if len(self._kept) >= _MOST_KEPT:
+                self._kept.clear()
+            self._kept[key] = (time.monotonic() + seconds, found)
+            return found
+
+
+def _models(connection: Connection, limit: int, offset: int) -> Page:
+    found = rows.versions(connection, limit, offset)
+    compared = rows.comparisons(connection)
+    places = _places(rows.alias_events(connection))
+    summaries = [_summary(one, compared, places) for one in found]
+    return {"models": summaries, "total": rows.version_count(connection), "limit": limit, "offset": offset}
+
+
+def _places(events: Sequence[Mapping[str, Any]]) -> dict[int, str]:
+    """Return what the alias says of each version it ever named, by the newest event that set it."""
+    settings = [event for event in events if event["kind"] in rows.SETTINGS]
+    places = {int(event["candidate"]): "retired" for event in settings if event["candidate"]}
+    for name, place in (("previous", "previous"), ("candidate", "production")):
+        if settings and settings[0][name]:
+            places[int(settings[0][name])] = place
+    return places
+
+
+def _summary(found: VersionRecord, compared: Sequence[Comparison], places: Mapping[int, str]) -> dict[str, Any]:
+    given = found.verdict
+    of_it = [one for one in compared if any(part["version"] == found.version for part in one.models)]
+    own = next((one for one in of_it if one.candidate_version == found.version), None)
+    undecided = "refused" if given and given.verdict in _REFUSALS else "undecided"
+    return {
+        "version": found.version,
+        "run_id": found.claim.run_id,
+        "batch_number": found.claim.batch_number,
+        "attempt": found.claim.attempt,
+        "registered_at": found.registered_at,
+        "trained_on": list(found.card.get("batches", [])),
+        "rows": found.card.get("rows"),
+        "trees": found.card.get("trees"),
+        "status": places.get(found.version, undecided),
+        "verdict": given.verdict if given else None,
+        "reasons": list(given.reasons) if given else [],
+        "decided_at": given.decided_at if given else None,
+        "then": _metrics(found.version, own),
+        "now": _metrics(found.version, of_it[0] if of_it else None),
+    }
+
+
+def _metrics(version: int, compared: Comparison | None) -> dict[str, Any] | None:
+    if compared is None:
+        return None
+    measured = next(part["metrics"] for part in compared.models if part["version"] == version)
+    return {
+        **{name: measured.get(name) for name in _METRICS},
+        "rows": compared.rows, "batches": list(compared.batches), "batch_number": compared.batch_number,
+        "measured_at": compared.measured_at,
+    }  # fmt: skip
+
+
+def _model(connection: Connection, version: int) -> Page | None:
+    found = rows.versions(connection, 1, 0, only=version)
+    if not found:
+        return None
+    compared = rows.comparisons(connection, version)
+    # As `previous` it stands in comparisons of two others.
+    summary = _summary(found[0], rows.comparisons(connection), _places(rows.alias_events(connection)))
+    evidence = rows.evidence_with(connection, version, _COMPARISONS)
+    given = rows.verdicts_of(connection, [one.claim_id for one in compared])
+    return {
+        **summary,
+        "fingerprint": found[0].fingerprint,
+        "mlflow_run_id": found[0].mlflow_run_id,
+        "card": dict(found[0].card),
+        "files": [dataclasses.asdict(file) for file in models.model_files(connection, version)],
+        "alias_events": rows.alias_events(connection, version),
+        "comparisons": [
+            _compared(one, version, given.get(one.claim_id), evidence[one.claim_id, one.champion_version or 0])
+            for one in compared
+            if (one.claim_id, one.champion_version or 0) in evidence
+        ],
+    }
+
+
+def _compared(found: Comparison, version: int, given: Given | None, evidence: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "role": "candidate" if found.candidate_version == version else "champion",
+        "candidate_version": found.candidate_version,
+        "champion_version": found.champion_version,
+        "batch_number": found.batch_number,
+        "run_id": found.run_id,
+        "measured_at": found.measured_at,
+        "verdict": given.verdict if given else None,
+        "reasons": list(given.reasons) if given else [],
+        "evidence": dict(evidence),
+    }
+
+
+def _batches(connection: Connection, limit: int, offset: int) -> Page:
+    numbers, total = rows.batch_numbers(connection, limit, offset)
+    found = [_batch_summary(one) for one in rows.batches(connection, numbers)]
+    return {"batches": found, "total": total, "limit": limit, "offset": offset}
+
+
+def _batch_summary(found: BatchRecord) -> dict[str, Any]:
+    claim, shown = found.shown.claim, found.shown
+    compared = found.steps["evaluate"].summary if "evaluate" in found.steps else {}
+    trained = found.steps["train"].summary if "train" in found.steps else {}
+    gain = compared.get("gain")
+    return {
+        "batch_number": claim.batch_number,
+        "run_id": claim.run_id,
+        "attempt": claim.attempt,
+        "attempts": len(found.attempts),
+        "claimed_at": shown.claimed_at,
+        "ended_at": shown.ended_at,
+        "seconds": (found.last_at - shown.claimed_at).total_seconds(),
+        "rows": _figure(found, "fetch", "rows"),
+        "refused": _figure(found, "clean", "refused"),
+        "outcome": shown.outcome,
+        **{step: _judgement(found.verdicts.get(step)) for step in ("validate", "promote")},
+        "candidate_version": trained.get("version"),
+        "champion_version": compared.get("champion_version"),
+        "gain": {end: gain[end] for end in ("low", "high")} if gain else None,
+    }
+
+
+def _figure(found: BatchRecord, step: str, name: str) -> Any:
+    return found.steps[step].summary.get(name) if step in found.steps else None
+
+
+def _judgement(given: Given | None) -> answers.Judgement | None:
+    if given is None:
+        return None
+    return {"verdict": given.verdict, "reasons": [dict(one) for one in given.reasons], "decided_at": given.decided_at}
+
+
+def _batch(connection: Connection, number: int) -> Page | None:
+    records = rows.batches(connection, [number])
+    if not records:
+        return None
+    found = records[0]
+    judged = found.verdicts.get("validate")
+    raised = rows.alerts(connection, _ALERTS_OF_BATCH, 0, number)
+    evidence = rows.newest_evidence(connection, found.origin("evaluate"))
+    return {
+        **_batch_summary(found),
+        "content_sha": found.shown.claim.content_sha,
+        "received_at": _figure(found, "fetch", "received_at"),
+        "steps": [dataclasses.asdict(found.steps[step]) for step in ORDER if step in found.steps],
+        "history": [
+            {"attempt": one.claim.attempt, "run_id": one.claim.run_id, "claimed_at": one.claimed_at,
+             "outcome": one.outcome}
+            for one in found.attempts
+        ],
+        "report": dict(judged.report) if judged else None,
+        "policy": dict(judged.policy) if judged else None,
+        "alerts": [dataclasses.asdict(one) for one in raised],
+        "evidence": dict(evidence) if evidence else None,
+    }  # fmt: skip
+
+
+def _alerts(connection: Connection, limit: int, offset: int) -> Page:
+    found = [dataclasses.asdict(one) for one in rows.alerts(connection, limit, offset)]
+    return {"alerts": found, "total": rows.alert_count(connection), "limit": limit, "offset": offset}

@@ -1,0 +1,142 @@
+"""What Prometheus is told, in base units: requests, predictions, the model, the spool, the pipeline by the ledger."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Callable, Iterable
+from functools import cache
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from serving.champion import Champions, Outcome
+from serving.predictions import Shipper
+from serving.spool import Spool
+from steps.common.store.history import Figures
+
+_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+_CARD_LABELS: Final = ("fingerprint", "features_version", "split_version", "scope_version", "git_sha", "trained_at")
+
+
+class Metrics:
+    """Counters of this process, in a registry of their own."""
+
+    def __init__(self) -> None:
+        # A second series for each counter, with the time it began, that nobody asks for.
+        disable_created_metrics()
+        self.registry = CollectorRegistry(auto_describe=True)
+        requests = Counter("api_requests_total", "Requests answered", ["route", "status"], registry=self.registry)
+        durations = Histogram(
+            "api_request_duration_seconds", "Time from a request's first byte to its answer's end", ["route"],
+            registry=self.registry, buckets=_SECONDS,
+        )  # fmt: skip
+        predictions = Counter(
+            "predictions_total", "Listings priced or refused", ["route", "outcome"], registry=self.registry
+        )
+        # Looking a label up takes longer than counting; routes and statuses are few.
+        self._request = cache(requests.labels)
+        self._duration = cache(durations.labels)
+        self._prediction = cache(predictions.labels)
+
+    def answered(self, route: str, status: int, seconds: float) -> None:
+        """Count a request."""
+        self._request(route, status).inc()
+        self._duration(route).observe(seconds)
+
+    def predicted(self, route: str, *, priced: int = 0, refused: int = 0) -> None:
+        """Count listings."""
+        if priced:
+            self._prediction(route, "priced").inc(priced)
+        if refused:
+            self._prediction(route, "refused").inc(refused)
+
+    def text(self) -> bytes:
+        """Return everything in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+
+class Observed(Collector):
+    """What is read off the other parts whenever somebody asks: model, spool, pipeline."""
+
+    def __init__(
+        self, champions: Champions, spool: Spool, shipper: Shipper, figures: Callable[[], Figures | None]
+    ) -> None:
+        self._champions = champions
+        self._spool = spool
+        self._shipper = shipper
+        self._figures = figures
+
+    def describe(self) -> Iterable[Metric]:
+        """Describe nothing beforehand: the ledger would be asked at the start."""
+        return []
+
+    def collect(self) -> Iterable[Metric]:
+        """Yield every family."""
+        yield from self._model()
+        yield from self._log()
+        figures = self._figures()
+        yield GaugeMetricFamily("ledger_up", "Whether the ledger answers", float(figures is not None))
+        if figures is not None:
+            yield from _pipeline(figures)
+
+    def _model(self) -> Iterable[Metric]:
+        champion, outcomes = self._champions.current, self._champions.outcomes
+        yield GaugeMetricFamily("model_version", "Version that is served, 0 without a model",
+                                champion.version if champion else 0)  # fmt: skip
+        failures = CounterMetricFamily("model_load_failures_total", "Looks at the alias that failed", labels=["reason"])
+        for outcome in (Outcome.REFUSED, Outcome.UNREACHABLE, Outcome.NO_ALIAS):
+            failures.add_metric([outcome.value], outcomes[outcome])
+        yield failures
+        yield CounterMetricFamily("model_swaps_total", "Champions put to use", outcomes[Outcome.SWAPPED])
+        if champion is None:
+            return
+        card = champion.bundle.card
+        info = GaugeMetricFamily("model_info", "The version that is served", labels=["version", *_CARD_LABELS])
+        info.add_metric([str(champion.version), *(str(card.get(name, "")) for name in _CARD_LABELS)], 1)
+        yield info
+        trained = _moment(card.get("trained_at"))
+        if trained is not None:
+            age = time.time() - trained
+            yield GaugeMetricFamily("champion_age_seconds", "Time since the champion was trained", age)
+
+    def _log(self) -> Iterable[Metric]:
+        yield GaugeMetricFamily(
+            "predictions_spool_bytes", "Predictions that wait to be shipped", self._spool.held_bytes
+        )
+        yield GaugeMetricFamily(
+            "predictions_spool_oldest_seconds", "Age of the oldest segment that waits", self._spool.oldest_seconds
+        )
+        yield CounterMetricFamily("predictions_shipped_total", "Predictions shipped to RAW", self._shipper.shipped)
+        yield CounterMetricFamily("predictions_ship_failures_total", "Shipments that failed", self._shipper.failures)
+        yield CounterMetricFamily(
+            "predictions_unreadable_total", "Lines of the spool that were cut off or damaged", self._shipper.unreadable
+        )
+
+
+def _pipeline(figures: Figures) -> Iterable[Metric]:
+    seconds = GaugeMetricFamily("pipeline_step_seconds", "Time of a step's newest completion", labels=["step"])
+    for step, took in figures.step_seconds.items():
+        seconds.add_metric([step], took)
+    verdicts = CounterMetricFamily("pipeline_verdicts_total", "Verdicts given", labels=["step", "verdict"])
+    for (step, verdict), count in figures.verdicts.items():
+        verdicts.add_metric([step, verdict], count)
+    outcomes = CounterMetricFamily("pipeline_batches_total", "Attempts at batches that ended", labels=["outcome"])
+    for outcome, count in figures.outcomes.items():
+        outcomes.add_metric([outcome], count)
+    alerts = CounterMetricFamily("pipeline_alerts_total", "Alerts raised", labels=["code"])
+    for code, count in figures.alerts.items():
+        alerts.add_metric([code], count)
+    yield from (seconds, verdicts, outcomes, alerts)
+    avoided = figures.verdicts.get(("validate", "SKIP"), 0)
+    yield CounterMetricFamily("pipeline_retrains_avoided_total", "Batches that needed no training", avoided)
+    yield GaugeMetricFamily("pipeline_hold_streak", "HOLD verdicts since the last other one", figures.hold_streak)
+
+
+def _moment(text: object) -> float | None:
+    try:
+        return dt.datetime.fromisoformat(str(text)).timestamp()
+    except ValueError:
+        return None

@@ -1,0 +1,51 @@
+"""What there is to say of the model that is served: where it came from, what it knows, whether it is the right one."""
+
+from __future__ import annotations
+
+from serving import answers, explanation
+from serving.champion import Champion, Champions
+from serving.problems import Kind, Refused
+from serving.trace import Trace
+from steps.common.features import ENCODINGS, FEATURES, SOURCES
+from steps.common.registry import PRODUCTION
+
+# The look-up that knows every value of one field; a city's is read "state|city".
+_KNOWN = {encoding.fields[-1]: encoding.feature for encoding in reversed(ENCODINGS) if not encoding.per_square_foot}
+
+
+def readiness(champions: Champions) -> str:
+    """Return what the newest look at the alias found; raise Refused before the first one."""
+    look = champions.newest
+    if look is None:
+        raise Refused(Kind.NOT_READY, "The alias has not been looked at yet.")
+    return look.reason
+
+
+def describe(champions: Champions, values: int, trace: Trace) -> answers.ModelInfo:
+    """Describe the champion, with at most so many known values of each field; raise Refused without one."""
+    champion, look = champions.current, champions.newest
+    if champion is None:
+        raise Refused(Kind.NO_MODEL, look.reason if look else "The alias has not been looked at yet.")
+    trace.version = champion.version
+    return {
+        "model_version": champion.version,
+        "request_id": trace.request_id,
+        "loaded_at": champion.loaded_at,
+        "loaded_from": champion.loaded_from,
+        "alias": {
+            "name": PRODUCTION,
+            "version": look.version if look else None,
+            "checked_at": look.at if look else None,
+            "trouble": look.trouble if look else None,
+        },
+        "card": dict(champion.bundle.card),
+        "features": [
+            {"feature": name, "title": explanation.TITLES[name], "fields": list(SOURCES[name])} for name in FEATURES
+        ],
+        "known_categories": {field: _known(champion, feature, values) for field, feature in _KNOWN.items()},
+    }
+
+
+def _known(champion: Champion, feature: str, most: int) -> answers.Known:
+    found = champion.bundle.encodings.look_ups[feature].values
+    return {"count": len(found), "values": sorted(found)[:most]}

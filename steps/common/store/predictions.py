@@ -1,0 +1,53 @@
+"""Every SQL statement on RAW's predictions: prices that were served, added once each."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import Column, Connection, MetaData, Table, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.schema import CreateTable
+
+from steps.common.store import copying
+from steps.common.tables import raw
+
+PRICED: Final = "PRICED"
+REFUSED: Final = "REFUSED"
+
+_COLUMNS: Final = tuple(raw.predictions.columns.keys())
+# The same columns without the key: a file that is shipped a second time would fail there.
+_ARRIVING: Final = Table(
+    "arriving_predictions", MetaData(), *(Column(column.name, column.type) for column in raw.predictions.columns),
+    prefixes=["TEMPORARY"], postgresql_on_commit="DROP",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A price that was served, or the refusal of what was no listing; `input` is JSON as text."""
+
+    inference_id: str
+    served_at: dt.datetime
+    request_id: str
+    route: str
+    input: str
+    price: float | None
+    version: int | None
+    status: str
+    error: str | None
+
+
+def add(connection: Connection, rows: Sequence[Prediction]) -> int:
+    """Add predictions that are not there yet, in any order, and return how many those were.
+
+    By COPY into a temporary table: a role that can do no more than add does not see what is there.
+    """
+    connection.execute(CreateTable(_ARRIVING))
+    lines = ("\t".join(copying.written(getattr(row, name)) for name in _COLUMNS) for row in rows)
+    copying.copy_in(connection, _ARRIVING.name, _COLUMNS, (f"{line}\n" for line in lines))
+    arrived = select(*_ARRIVING.columns)
+    done = connection.execute(insert(raw.predictions).from_select(_COLUMNS, arrived).on_conflict_do_nothing())
+    return done.rowcount
