@@ -116,6 +116,10 @@ def _document(app: FastAPI) -> dict[str, Any]:
     schemas = components.setdefault("schemas", {})
     _, bodies = models_json_schema([(Listing, "validation"), (BatchOfListings, "validation")], ref_template=_REF)
     schemas |= bodies["$defs"]
+    # A row that is no listing is refused in its own place, and the batch is a batch all the same.
+    anything = {"description": "Anything else: this row is refused, and its result says why"}
+    listings = schemas["BatchOfListings"]["properties"]["listings"]
+    listings["items"] = {"anyOf": [listings["items"], anything]}
     shape = TypeAdapter(answers.Problem).json_schema(ref_template=_REF)
     schemas |= shape.pop("$defs")
     schemas["Problem"] = shape

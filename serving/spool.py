@@ -55,7 +55,7 @@ class Spool:
 
     def __init__(self, folder: Path, most_bytes: int, segment_bytes: int = _SEGMENT_BYTES) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._folder = folder
+        self.folder = folder
         self._most_bytes = most_bytes
         self._segment_bytes = segment_bytes
         self._lock = _own(folder)
@@ -151,7 +151,7 @@ class Spool:
     def _append(self, lines: bytes) -> None:
         if self._file is None:
             self._number += 1
-            self._path = self._folder / f"{self._number:012}{_SUFFIX}"
+            self._path = self.folder / f"{self._number:012}{_SUFFIX}"
             self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
             os.fsync(self._lock)
         left = memoryview(lines)

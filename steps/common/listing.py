@@ -102,7 +102,7 @@ _TEXT_SCHEMA: Final = {"type": "string", "minLength": 1, "maxLength": 80, **_NOT
 Category = Annotated[str, Field(min_length=1, max_length=80, json_schema_extra=_NOT_BLANK)]
 Identifier = Annotated[
     str, BeforeValidator(_identifier), Field(min_length=1, max_length=80),
-    WithJsonSchema({"anyOf": [_TEXT_SCHEMA, {"type": "integer", "minimum": 0, "maximum": 10**15}]}),
+    WithJsonSchema({"anyOf": [_TEXT_SCHEMA, {"type": "number"}]}),
 ]  # fmt: skip
 ZipCode = Annotated[
     str, BeforeValidator(_zip_code),

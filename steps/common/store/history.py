@@ -12,6 +12,7 @@ from itertools import takewhile
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Select, func, or_, select
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from steps.common.store.ledger import Claim
 from steps.common.tables import ledger
@@ -314,7 +315,7 @@ def figures(connection: Connection) -> Figures:
     newest = (
         select(done.c.step, done.c.seconds)
         .where(done.c.adopted_from.is_(None))
-        .distinct(done.c.step)
+        .ext(distinct_on(done.c.step))
         .order_by(done.c.step, done.c.completed_at.desc())
     )
     decided = select(given.c.step, given.c.verdict, func.count()).group_by(given.c.step, given.c.verdict)

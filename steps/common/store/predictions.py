@@ -49,5 +49,5 @@ def add(connection: Connection, rows: Sequence[Prediction]) -> int:
     lines = ("\t".join(copying.written(getattr(row, name)) for name in _COLUMNS) for row in rows)
     copying.copy_in(connection, _ARRIVING.name, _COLUMNS, (f"{line}\n" for line in lines))
     arrived = select(*_ARRIVING.columns)
-    done = connection.execute(insert(raw.predictions).from_select(_COLUMNS, arrived).on_conflict_do_nothing())
-    return done.rowcount
+    statement = insert(raw.predictions).from_select(_COLUMNS, arrived).on_conflict_do_nothing()
+    return connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount

@@ -1,0 +1,149 @@
+"""What the page shows of the past, from a ledger that evaluate and promote have really written to."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine
+
+from serving.history import History
+from serving.problems import Kind, Refused
+from steps.common import registry
+from steps.common.store import ledger
+from steps.common.store.ledger import Alert, Completion
+from steps.promote.promote import HOLD
+from tests.servers import free_loopback_port
+from tests.steps.deployment import Deployment
+from tests.steps.promote.stages import SAME, Evaluated, evaluated
+
+
+@pytest.fixture
+def history(deployment: Deployment) -> Iterator[History]:
+    engine = create_engine(deployment.databases.url("ledger", "serving"))
+    made = History(engine)
+    yield made
+    engine.dispose()
+
+
+def promote(deployment: Deployment, ready: Evaluated) -> None:
+    done = deployment.run("promote", "--run-id", ready.run_id)
+    assert done.returncode in (0, 99), done.stdout + done.stderr
+
+
+@pytest.fixture
+def two_rounds(deployment: Deployment) -> tuple[Evaluated, Evaluated]:
+    """Promote a first model, and hold a second that is as good."""
+    first = evaluated(deployment, "run 0", 0, None)
+    promote(deployment, first)
+    second = evaluated(deployment, "run 1", 1, first.version, SAME)
+    promote(deployment, second)
+    with deployment.ledger.begin() as connection:
+        ledger.raise_alert(connection, Alert("CODE", "look at this"), "run 1", 1)
+    return first, second
+
+
+def test_versions_with_errors_then_and_now_and_the_reason(
+    history: History, two_rounds: tuple[Evaluated, Evaluated]
+) -> None:
+    page = history.models(20, 0)
+    assert (page["total"], [one["version"] for one in page["models"]]) == (2, [2, 1])
+    held, champion = page["models"]
+    assert (held["status"], held["verdict"], held["batch_number"]) == ("refused", HOLD, 1)
+    assert held["reasons"][0]["code"] == "CANNOT_TELL"
+    assert (champion["status"], champion["verdict"]) == ("production", "PROMOTE")
+    assert champion["then"]["rmse"] == 52_000.0
+    assert champion["now"]["rmse"] == 55_000.0, "as the champion of the newest comparison"
+    assert champion["then"]["measured_at"] < champion["now"]["measured_at"]
+    assert held["then"] == held["now"]
+    assert [one["version"] for one in history.models(1, 1)["models"]] == [two_rounds[0].version]
+
+
+def test_a_version_with_all_there_is(history: History, two_rounds: tuple[Evaluated, Evaluated]) -> None:
+    first, second = two_rounds
+    found = history.model(first.version)
+    assert [one["role"] for one in found["comparisons"]] == ["champion", "candidate"]
+    assert [one["verdict"] for one in found["comparisons"]] == [HOLD, "PROMOTE"]
+    newest = found["comparisons"][0]
+    assert (newest["candidate_version"], newest["champion_version"]) == (second.version, first.version)
+    assert newest["evidence"]["gain"]["distribution"]["replicates"] >= 1000
+    assert [event["kind"] for event in found["alias_events"]] == ["ALIAS_SET", "PROMOTE_INTENT"]
+    assert [file["path"] for file in found["files"]] == ["model.bin"]
+    assert found["status"] == "production"
+
+
+def test_batches_with_verdicts_and_reasons(history: History, two_rounds: tuple[Evaluated, Evaluated]) -> None:
+    page = history.batches(20, 0)
+    assert (page["total"], [one["batch_number"] for one in page["batches"]]) == (2, [1, 0])
+    newest = page["batches"][0]
+    assert (newest["outcome"], newest["promote"]["verdict"], newest["attempts"]) == (HOLD, HOLD, 1)
+    assert newest["champion_version"] == two_rounds[0].version
+    found = history.batch(1)
+    assert [one["step"] for one in found["steps"]] == [
+        "fetch", "validate", "clean", "tune", "train", "evaluate", "promote",
+    ]  # fmt: skip
+    assert found["evidence"]["candidate"]["version"] == two_rounds[1].version
+    assert [(one["code"], one["message"]) for one in found["alerts"]] == [("CODE", "look at this")]
+    assert found["history"][0]["outcome"] == HOLD
+
+
+def test_the_attempt_with_an_outcome_counts_and_adopted_steps_tell_of_their_work(
+    deployment: Deployment, history: History
+) -> None:
+    first = deployment.claim("run 0")
+    deployment.complete(first, "fetch", summary={"rows": 7, "received_at": "2026-01-01T00:00:00+00:00"})
+    second = deployment.claim("run 1")
+    deployment.complete(second, "fetch", adopting=first)
+    with deployment.ledger.begin() as connection:
+        done = Completion(second.claim_id, "clean", 0, "d", {"refused": 2}, None, 1.5)
+        ledger.append_completion(connection, done, None, "SKIP")
+    deployment.claim("run 2")
+    found = history.batch(0)
+    assert (found["run_id"], found["attempt"], found["attempts"]) == ("run 1", 2, 3)
+    assert (found["rows"], found["refused"], found["outcome"]) == (7, 2, "SKIP")
+    assert [(one["step"], one["adopted"]) for one in found["steps"]] == [("fetch", True), ("clean", False)]
+    assert found["received_at"] == "2026-01-01T00:00:00+00:00"
+    assert [one["outcome"] for one in found["history"]] == [None, "SKIP", None]
+
+
+def test_figures_for_prometheus(history: History, two_rounds: tuple[Evaluated, Evaluated]) -> None:
+    del two_rounds
+    found = history.figures()
+    assert found is not None
+    assert found.verdicts == {("promote", "PROMOTE"): 1, ("promote", HOLD): 1}
+    assert found.outcomes == {"PROMOTE": 1, HOLD: 1}
+    assert (found.hold_streak, found.alerts) == (1, {"CODE": 1})
+    assert set(found.step_seconds) == {"fetch", "validate", "clean", "tune", "train", "evaluate", "promote"}
+
+
+def test_an_empty_ledger_is_empty_pages(history: History) -> None:
+    empty: list[Any] = [history.models(20, 0)["models"], history.batches(20, 0)["batches"]]
+    assert [*empty, history.alerts(20, 0)["alerts"]] == [[], [], []]
+    for read in (lambda: history.model(1), lambda: history.batch(0)):
+        with pytest.raises(Refused) as refused:
+            read()
+        assert refused.value.kind is Kind.NOT_FOUND
+
+
+def test_what_was_asked_a_moment_ago_is_not_asked_again(deployment: Deployment, history: History) -> None:
+    assert history.batches(20, 0)["total"] == 0
+    deployment.claim("run 0")
+    assert history.batches(20, 0)["total"] == 0
+    assert history.batches(20, 1)["total"] == 1
+
+
+def test_an_alias_moved_by_hand_is_where_it_is(deployment: Deployment, history: History) -> None:
+    one, two = deployment.versions(2)
+    deployment.set_alias(one)
+    with registry.turn(deployment.tracking, deployment.ledger, None, None) as turn:
+        turn.move("PROMOTE_INTENT", two, "better", None)
+    assert [found["status"] for found in history.models(20, 0)["models"]] == ["production", "previous"]
+
+
+def test_a_ledger_that_is_down_is_a_problem_of_these_routes() -> None:
+    engine = create_engine(f"postgresql+psycopg://serving:x@127.0.0.1:{free_loopback_port()}/ledger")
+    history = History(engine)
+    assert history.figures() is None
+    with pytest.raises(Refused) as refused:
+        history.models(20, 0)
+    assert refused.value.kind is Kind.LEDGER_DOWN
+    engine.dispose()
