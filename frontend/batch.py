@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import batched
+from statistics import median
 from typing import Any, Final
 
 import pandas as pd
@@ -15,8 +16,9 @@ from frontend import client, csv_rows
 from frontend.client import Trouble
 from frontend.csv_rows import MOST_BYTES, MOST_ROWS, Batch, FileRefused, Row
 from frontend.form import Field
-from frontend.formats import number
-from frontend.guard import sentence, show as show_trouble
+from frontend.formats import NOTHING, money, number
+from frontend.guard import sentence
+from frontend.guard import show as show_trouble
 from frontend.predict import form_fields
 from frontend.tables import Cell, table
 from frontend.texts import known, text
@@ -94,22 +96,23 @@ def _work(run: Run, fields: Sequence[Field]) -> None:
     if run.batch.ignored:
         said.append(text("batch.ignored", columns=", ".join(run.batch.ignored)))
     st.markdown(" ".join(said))
-    if waiting and st.button(
-        text("batch.button", rows=number(len(waiting))), type="primary", key="price-rows", disabled=False
-    ):
-        trouble = _price(run, waiting)
-        if trouble is not None:
+    if waiting and st.button(text("batch.button", rows=number(len(waiting))), type="primary", key="price-rows"):
+        trouble = _price(run, waiting, fields)
+        if trouble is None:
+            # Once more from the top: there is nothing left to press the button for.
+            st.rerun()
+        else:
             st.warning(f"{text('batch.interrupted')}  \n{sentence(trouble)}", icon=":material/cloud_off:")
     if len(run.outcomes) > 0 and any(one.version for one in run.outcomes.values()):
         _results(run, fields)
 
 
-def _price(run: Run, waiting: Sequence[Row]) -> Trouble | None:
+def _price(run: Run, waiting: Sequence[Row], fields: Sequence[Field]) -> Trouble | None:
     """Send the rows piece by piece; return why it ended early."""
     bar = st.progress(0.0, text("batch.progress", done=0, rows=number(len(waiting))))
     done = 0
     for piece in batched(waiting, _PIECE, strict=False):
-        answer = client.api().predict_batch([row.listing for row in piece])
+        answer = client.api().predict_batch([row.listing(fields) for row in piece])
         if isinstance(answer, Trouble):
             bar.empty()
             return answer
@@ -134,7 +137,7 @@ def _results(run: Run, fields: Sequence[Field]) -> None:
     with st.container(horizontal=True):
         st.metric(text("batch.priced"), number(len(prices)), border=True)
         st.metric(text("batch.refused"), number(len(refused)), border=True)
-        st.metric(text("batch.median"), f"${pd.Series(prices).median():,.0f}" if prices else "–", border=True)
+        st.metric(text("batch.median"), money(median(prices)) if prices else NOTHING, border=True)
     names = [one.name for one in fields]
     columns = ["line", *names, "price", "model_version", "problem", "unseen_fields"]
     rows = [
@@ -147,7 +150,7 @@ def _results(run: Run, fields: Sequence[Field]) -> None:
         on_click="ignore", icon=":material/download:", type="secondary" if run.waiting else "primary",
     )  # fmt: skip
     shown = pd.DataFrame(rows, columns=columns)[["line", "price", "problem", *names]]
-    st.dataframe(shown, hide_index=True, height=_TABLE_PIXELS, key="prices", column_config={
+    st.dataframe(shown, hide_index=True, height=_TABLE_PIXELS, placeholder="", key="prices", column_config={
         "line": st.column_config.NumberColumn(text("batch.line"), format="%d", pinned=True, width="small"),
         "price": st.column_config.NumberColumn(text("predict.price"), format="$%,.0f", pinned=True),
         "problem": text("batch.problem"),

@@ -10,7 +10,8 @@ import streamlit as st
 from frontend import charts, client
 from frontend.client import Json, Trouble
 from frontend.formats import NOTHING, duration, moment, money, number, percent
-from frontend.guard import guarded, show as show_trouble
+from frontend.guard import guarded
+from frontend.guard import show as show_trouble
 from frontend.tables import Cell, pairs, pill, sentences, table
 from frontend.texts import known, text
 
@@ -104,7 +105,7 @@ def _verdicts(found: Json) -> None:
     for step in _STEPS:
         if found[step] is not None:
             judged = found[step]
-            st.markdown(f"**{text(f'batches.{step}')}: {known('verdict', judged['verdict'])}** · "
+            st.markdown(f"**{text(f'batches.{step}')} {known('verdict', judged['verdict'])}** · "
                         f"{moment(judged['decided_at'])} UTC")  # fmt: skip
             st.html(sentences(str(reason["sentence"]) for reason in judged["reasons"]))
     if found["validate"] is None:
@@ -121,7 +122,7 @@ def _drift(drift: Mapping[str, Mapping[str, Any]], policy: Mapping[str, Any]) ->
          "changed": one["psi"] > max(least, one["chance"])}
         for name, one in sorted(drift.items(), key=lambda held: -held[1]["psi"])
     ]  # fmt: skip
-    st.altair_chart(charts.drift(rows), key="drift", alt=text("batches.drift_alt"))
+    charts.draw(charts.drift(rows), "drift", text("batches.drift_alt"))
 
 
 def _refusals(reasons: Mapping[str, int]) -> None:

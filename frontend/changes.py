@@ -19,7 +19,9 @@ _MEASURES: Final = ("rmse", "mae", "r2", "mdape", "rmsle")
 def title(compared: Json) -> str:
     """Return which two versions are compared."""
     candidate, champion = compared["candidate_version"], compared["champion_version"]
-    return text("why.pair", candidate=candidate, champion=champion) if champion else text("why.alone", candidate=candidate)
+    if not champion:
+        return text("why.alone", candidate=candidate)
+    return text("why.pair", candidate=candidate, champion=champion)
 
 
 def paragraph(said: Iterable[str]) -> str:
@@ -118,5 +120,6 @@ def slices(found: Sequence[Json]) -> str:
         rows.append([
             known("slice", one["by"]), str(one["value"]), number(one["rows"]), money(champion), money(candidate), change,
         ])  # fmt: skip
-    head = [text(f"why.{name}") for name in ("slice_by", "slice", "rows", "champion_short", "candidate_short", "change")]
+    names = ("slice_by", "slice", "rows", "champion_short", "candidate_short", "change")
+    head = [text(f"why.{name}") for name in names]
     return table(head, rows, text("why.slices"), left=2)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import altair as alt
+import streamlit as st
 
 from frontend.texts import text
 
@@ -14,8 +15,11 @@ from frontend.texts import text
 UP: Final = "#1a8f87"
 DOWN: Final = "#c8623f"
 QUIET: Final = "#87918f"
+_INK: Final = {"light": ("#1c2526", "#4d595a"), "dark": ("#e6ecea", "#aab5b3")}
 _ROW_PIXELS: Final = 30
-_HISTORY_PIXELS: Final = 300
+# A chart's height holds its title, its legend and its axis too.
+_FRAME_PIXELS: Final = 130
+_HISTORY_PIXELS: Final = 360
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -29,6 +33,20 @@ class Figure:
     low: float
     high: float
     real: bool
+
+
+def inked[C: alt.Chart | alt.LayerChart](chart: C) -> C:
+    """Return a chart whose words can be read on the background there is: Streamlit's own are too pale, or black."""
+    scheme = "dark" if st.runtime.exists() and st.context.theme.type == "dark" else "light"
+    strong, soft = _INK[scheme]
+    inked: C = (
+        chart.configure_text(color=strong, fontSize=12.5)
+        .configure_title(color=strong, subtitleColor=soft, subtitleFontSize=13, fontSize=16)
+        .configure_axis(labelColor=soft, titleColor=soft, labelFontSize=12, titleFontSize=12.5)
+        .configure_legend(labelColor=soft, labelFontSize=12.5)
+        .configure_rule(color=strong)
+    )
+    return inked
 
 
 def dollars(title: str) -> alt.Axis:
@@ -84,7 +102,10 @@ def reigns(rows: Rows) -> alt.Chart:
                 alt.Tooltip("end:T", title=text("models.until"), format="%Y-%m-%d %H:%M"),
             ],
         )
-        .properties(title=titled(text("models.reigns")), height=_ROW_PIXELS * len({row["version"] for row in rows}) + 30)
+        .properties(
+            title=titled(text("models.reigns")),
+            height=_ROW_PIXELS * len({row["version"] for row in rows}) + _FRAME_PIXELS,
+        )
     )
 
 
@@ -105,7 +126,7 @@ def drift(rows: Rows) -> alt.LayerChart:
     )  # fmt: skip
     chance = chart.mark_tick(thickness=2, size=18, color=UP).encode(x=alt.X("chance:Q", scale=scale), y=y)
     return alt.layer(bars, chance).properties(
-        title=titled(text("batches.drift"), text("batches.drift_about")), height=_ROW_PIXELS * len(rows)
+        title=titled(text("batches.drift"), text("batches.drift_about")), height=_ROW_PIXELS * len(rows) + _FRAME_PIXELS
     )
 
 
@@ -119,9 +140,13 @@ def intervals(found: Sequence[Figure], title: str, axis: alt.Axis, subtitle: str
         *(alt.Tooltip(f"{end}:Q", title=text(f"why.{end}"), format=",.4~g") for end in ("point", "low", "high")),
     ]
     color = alt.Color("real:N", legend=None, scale=alt.Scale(domain=[True, False], range=[UP, QUIET]))
-    bars = chart.mark_bar(height=14, cornerRadius=2).encode(x=alt.X("point:Q", axis=axis), y=y, color=color, tooltip=hints)
+    bars = chart.mark_bar(height=14, cornerRadius=2).encode(
+        x=alt.X("point:Q", axis=axis), y=y, color=color, tooltip=hints
+    )
     spans = chart.mark_rule(strokeWidth=2).encode(x="low:Q", x2="high:Q", y=y)
-    return alt.layer(bars, spans).properties(title=titled(title, subtitle), height=_ROW_PIXELS * len(rows))
+    return alt.layer(bars, spans).properties(
+        title=titled(title, subtitle), height=_ROW_PIXELS * len(rows) + _FRAME_PIXELS
+    )
 
 
 def attributions(rows: Rows, title: str, subtitle: str) -> alt.LayerChart:
@@ -137,4 +162,11 @@ def attributions(rows: Rows, title: str, subtitle: str) -> alt.LayerChart:
         tooltip=[alt.Tooltip("name:N", title=" "), alt.Tooltip("change:Q", title=text("why.change"), format="+.4f"),
                  alt.Tooltip("luck:Q", title=text("why.luck"), format=".4f")],
     )  # fmt: skip
-    return alt.layer(luck, spans, points).properties(title=titled(title, subtitle), height=_ROW_PIXELS * len(rows))
+    return alt.layer(luck, spans, points).properties(
+        title=titled(title, subtitle), height=_ROW_PIXELS * len(rows) + _FRAME_PIXELS
+    )
+
+
+def draw(chart: alt.Chart | alt.LayerChart, key: str, about: str) -> None:
+    """Put a chart on the page, with words for whoever cannot see it."""
+    st.altair_chart(inked(chart), key=key, alt=about)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -35,10 +36,10 @@ class Row:
     cells: Mapping[str, str]
     whole: bool = True
 
-    @property
-    def listing(self) -> dict[str, str]:
-        """Return what the API is sent: the cells that hold something."""
-        return {name: cell for name, cell in self.cells.items() if cell}
+    def listing(self, fields: Iterable[Field]) -> dict[str, str | float]:
+        """Return what the API is sent: the cells that hold something, numbers as such where they are any."""
+        numbers = {field.name for field in fields if field.kind == "number"}
+        return {name: _number(cell) if name in numbers else cell for name, cell in self.cells.items() if cell}
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Batch:
 def parse(content: bytes, fields: Sequence[Field]) -> Batch:
     """Return the rows of a CSV, its columns matched by name; raise FileRefused where it is none.
 
-    Cells stay text: what they mean, and what is wrong with them, the API says.
+    Whether a cell is what its column wants, and what is wrong with it, the API says.
     """
     if len(content) > MOST_BYTES:
         raise FileRefused("batch.too_many_bytes", most=MOST_BYTES // 1_000_000)
@@ -71,6 +72,15 @@ def parse(content: bytes, fields: Sequence[Field]) -> Batch:
     if len(rows) > MOST_ROWS:
         raise FileRefused("batch.too_many_rows", most=MOST_ROWS)
     return Batch(rows, tuple(name for name in head if name and name not in known))
+
+
+def _number(cell: str) -> str | float:
+    """Return a cell's number, or its text: JSON has no NaN, and what is none the API refuses with a reason."""
+    try:
+        value = float(cell)
+    except ValueError:
+        return cell
+    return value if math.isfinite(value) else cell
 
 
 def _text(content: bytes) -> str:

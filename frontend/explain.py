@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from frontend import client, waterfall
+from frontend import charts, client, waterfall
 from frontend.client import Trouble
 from frontend.formats import money, signed
 from frontend.guard import show as show_trouble
@@ -35,8 +35,8 @@ def show() -> None:
         f'<div class="about">{text("predict.made_by", version=answer["model_version"])}</div></div>'
     )
     bars = waterfall.bars(answer)
-    st.altair_chart(waterfall.waterfall(bars, base, price), key="waterfall", alt=text("explain.waterfall_alt"))
-    st.altair_chart(waterfall.force(bars, base, price), key="force", alt=text("explain.force_alt"))
+    charts.draw(waterfall.waterfall(bars, base, price), "waterfall", text("explain.waterfall_alt"))
+    charts.draw(waterfall.force(bars, base, price), "force", text("explain.force_alt"))
     st.html(_table(answer))
     st.caption(text("explain.method"))
 
@@ -65,9 +65,7 @@ def _name(name: str, unit: str) -> str:
 
 def _table(answer: Mapping[str, Any]) -> str:
     rows: list[list[str | Cell]] = [[text("explain.base"), "", money(answer["base"]["dollars"])]]
-    rows += [
-        [waterfall.name(one), str(one["value"]), signed(one["dollars"])] for one in answer["contributions"]
-    ]
+    rows += [[waterfall.name(one), waterfall.value(one), signed(one["dollars"])] for one in answer["contributions"]]
     rows.append([Cell(text("explain.price"), "strong"), "", Cell(money(answer["price"]), "strong")])
     head = [text("explain.what"), text("explain.value"), text("explain.adds")]
     return table(head, rows, text("explain.table"), left=2)

@@ -81,10 +81,14 @@ def _bound(shape: Json, ending: str) -> float | None:
 
 
 def choices(field: Field, known: Json) -> list[str]:
-    """Return what may be chosen for a text field, out of the values the model knows; nothing where it is typed."""
-    values = list(known.get(field.name, {}).get("values", ()))
+    """Return what may be chosen for a text field, out of the values the model knows; nothing where it is typed.
+
+    Typed are fields of many values, numbers, and what is told apart only by another field (`state|city`).
+    """
+    values = [str(value) for value in known.get(field.name, {}).get("values", ())]
     count = known.get(field.name, {}).get("count", 0)
-    return values if field.kind == "text" and 0 < count == len(values) <= MOST_CHOICES else []
+    names = all(not value.isdigit() and "|" not in value for value in values)
+    return values if field.kind == "text" and names and 0 < count == len(values) <= MOST_CHOICES else []
 
 
 def listing(typed: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable
+from typing import Final
 
-NOTHING = "–"
+NOTHING: Final = "\N{EN DASH}"
+_DASH: Final = "\N{EN DASH}"
+_MINUS: Final = "\N{MINUS SIGN}"
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
 
@@ -13,7 +16,7 @@ def money(value: float | None) -> str:
     """Return whole dollars: $287,413."""
     if value is None:
         return NOTHING
-    return f"−${-value:,.0f}" if round(value) < 0 else f"${abs(value):,.0f}"
+    return f"{_MINUS}${-value:,.0f}" if round(value) < 0 else f"${abs(value):,.0f}"
 
 
 def signed(value: float | None) -> str:
@@ -23,12 +26,12 @@ def signed(value: float | None) -> str:
 
 def percent(value: float | None, digits: int = 1) -> str:
     """Return a share in percent: 12.7%."""
-    return NOTHING if value is None else f"{value:.{digits}%}".replace("-", "−")
+    return NOTHING if value is None else f"{value:.{digits}%}".replace("-", _MINUS)
 
 
 def number(value: float | None, digits: int = 0) -> str:
     """Return a number with its thousands apart."""
-    return NOTHING if value is None else f"{value:,.{digits}f}".replace("-", "−")
+    return NOTHING if value is None else f"{value:,.{digits}f}".replace("-", _MINUS)
 
 
 def moment(text: str | None) -> str:
@@ -54,11 +57,11 @@ def duration(seconds: float | None) -> str:
 
 
 def listed(numbers: Iterable[int]) -> str:
-    """Return numbers in a row, runs of them shortened: 0–3, 5."""
+    """Return numbers in a row, runs of them by their ends alone."""
     runs: list[list[int]] = []
     for one in sorted(set(numbers)):
         if runs and one == runs[-1][-1] + 1:
             runs[-1].append(one)
         else:
             runs.append([one])
-    return ", ".join(f"{run[0]}–{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs) or NOTHING
+    return ", ".join(f"{run[0]}{_DASH}{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs) or NOTHING

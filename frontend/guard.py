@@ -21,6 +21,8 @@ from frontend.texts import every, text
 
 # Nothing is broken: there is just nothing to show yet.
 _EXPECTED: Final = frozenset({"no-model", "not-found", "not-ready"})
+# The whole API is away: the banner says so, once for the page.
+AWAY: Final = frozenset({"down", "slow", "stranger"})
 
 
 @contextmanager
@@ -50,7 +52,7 @@ def sentence(trouble: Trouble) -> str:
     host = client.api().host
     key = f"trouble.{trouble.kind.replace('-', '_')}"
     said = text(key, host=host) if key in every() else text("trouble.unknown", host=host)
-    return f"{said}  \n{trouble.detail}" if trouble.detail and trouble.kind not in {"ledger-down"} else said
+    return f"{said}  \n{trouble.detail}" if trouble.detail and trouble.kind != "ledger-down" else said
 
 
 def show(trouble: Trouble, part: str) -> None:
@@ -58,6 +60,8 @@ def show(trouble: Trouble, part: str) -> None:
     with st.container(border=True, key=f"trouble-{part}"):
         if trouble.kind in _EXPECTED:
             st.info(sentence(trouble), icon=":material/info:")
+        elif trouble.kind in AWAY:
+            st.markdown(text("trouble.away"))
         else:
             st.warning(sentence(trouble), icon=":material/cloud_off:")
         st.button(text("trouble.retry"), key=f"retry-{part}", on_click=client.forget)

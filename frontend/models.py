@@ -11,7 +11,8 @@ import streamlit as st
 from frontend import charts, client
 from frontend.client import Json, Trouble
 from frontend.formats import NOTHING, listed, moment, money, number, percent, when
-from frontend.guard import guarded, show as show_trouble
+from frontend.guard import guarded
+from frontend.guard import show as show_trouble
 from frontend.tables import Cell, pairs, pill, sentences, table
 from frontend.texts import known, text
 
@@ -60,9 +61,7 @@ def _history(versions: Sequence[Json]) -> None:
     )  # fmt: skip
     rows = points(versions, which)
     if rows:
-        st.altair_chart(
-            charts.history(rows, text(f"models.{which}_about")), key=f"history-{which}", alt=text("models.chart_alt")
-        )
+        charts.draw(charts.history(rows, text(f"models.{which}_about")), f"history-{which}", text("models.chart_alt"))
     else:
         st.caption(text("models.no_errors"))
 
@@ -87,7 +86,7 @@ def _reigns(versions: Iterable[Json]) -> None:
                 events |= {event["event_id"]: event for event in detail["alias_events"]}
     rows = reigns(events.values(), dt.datetime.now(dt.UTC))
     if rows:
-        st.altair_chart(charts.reigns(rows), key="reigns", alt=text("models.reigns_alt"))
+        charts.draw(charts.reigns(rows), "reigns", text("models.reigns_alt"))
 
 
 def reigns(events: Iterable[Mapping[str, Any]], now: dt.datetime) -> list[dict[str, Any]]:

@@ -16,12 +16,14 @@ from frontend import client, form
 from frontend.client import Json, Trouble
 from frontend.form import Field, SchemaUnreadable
 from frontend.formats import NOTHING, money
-from frontend.guard import sentence, show as show_trouble
+from frontend.guard import sentence
+from frontend.guard import show as show_trouble
 from frontend.navigation import open_tab
 from frontend.texts import known, text
 
 _EARLIEST, _LATEST = dt.date(1800, 1, 1), dt.date(2100, 1, 1)
 _PRICED: Final = "priced"
+_FIELDS: Final = "fields"
 
 
 @dataclass(frozen=True)
@@ -53,14 +55,17 @@ def show() -> None:
 
 
 def form_fields() -> tuple[Field, ...] | Trouble:
-    """Return the fields of a listing, as the API's document has them."""
+    """Return the fields of a listing, as the API's document has them; while it is away, those it last had."""
     document = client.api().manual()
     if isinstance(document, Trouble):
-        return document
+        last: tuple[Field, ...] | None = st.session_state.get(_FIELDS)
+        return last or document
     try:
-        return form.fields(document)
+        found = form.fields(document)
     except SchemaUnreadable:
         return Trouble("stranger")
+    st.session_state[_FIELDS] = found
+    return found
 
 
 def priced() -> Priced | None:
@@ -99,11 +104,9 @@ def _widget(field: Field, choices: list[str]) -> Any:
     about = known("about", field.name, field.description) or None
     kept: dict[str, Any] = {"key": key, "help": about, "persist_state": "session"}
     if field.kind == "number":
-        step = _step(field)
+        least, most = _number(field, field.minimum), _number(field, field.maximum)
         shape = "%d" if field.whole else "%g"
-        return st.number_input(
-            name, _number(field, field.minimum), _number(field, field.maximum), value=None, step=step, format=shape, **kept
-        )
+        return st.number_input(name, least, most, value=None, step=_step(field), format=shape, **kept)
     if field.kind == "date":
         return st.date_input(name, None, _EARLIEST, _LATEST, format="YYYY-MM-DD", **kept)
     if choices:

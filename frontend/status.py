@@ -23,6 +23,7 @@ _REFRESH_SECONDS: Final = 10
 _STALE: Final = dt.timedelta(days=1)
 _ALERT_SHOWN: Final = dt.timedelta(days=7)
 _STEPS: Final = ("promote", "validate")
+_AWAY: Final = "api-away"
 
 
 @st.fragment(run_every=_REFRESH_SECONDS)
@@ -31,7 +32,7 @@ def show() -> None:
     with guarded("status"):
         ready = client.api().ready()
         down = isinstance(ready, Trouble)
-        said = sentence(ready) if isinstance(ready, Trouble) else text("status.connected")
+        said = text("status.not_connected" if down else "status.connected")
         st.html(
             f'<div role="status"><span class="ap-dot{" bad" if down else ""}"></span>'
             f"<b>{escape(text('status.api_down' if down else 'status.api'))}</b><br>{escape(said)}</div>"
@@ -77,16 +78,24 @@ def warn() -> None:
     with guarded("banner"):
         # One after the other: an API that hangs is asked once.
         ready = client.api().ready()
+        away, was_away = isinstance(ready, Trouble), st.session_state.get(_AWAY, False)
+        st.session_state[_AWAY] = away
         if isinstance(ready, Trouble):
             st.error(sentence(ready), icon=":material/cloud_off:")
             return
-        for said in warnings(client.api().batches(), client.api().alerts(), dt.datetime.now(dt.UTC)):
+        if was_away:
+            # The tabs show that there is nothing to show.
+            st.rerun()
+        api, now = client.api(), dt.datetime.now(dt.UTC)
+        for said in warnings(api.model_info(), api.batches(), api.alerts(), now):
             st.warning(said, icon=":material/warning:")
 
 
-def warnings(batches: Json | Trouble, alerts: Json | Trouble, now: dt.datetime) -> list[str]:
-    """Return what is to be warned of: verdicts that are old, alerts that are new."""
+def warnings(info: Json | Trouble, batches: Json | Trouble, alerts: Json | Trouble, now: dt.datetime) -> list[str]:
+    """Return what is to be warned of: an alias that cannot be followed, verdicts that are old, alerts that are new."""
     said = []
+    if not isinstance(info, Trouble) and info["alias"]["trouble"]:
+        said.append(text("status.alias", version=info["model_version"], said=info["alias"]["trouble"]))
     if not isinstance(batches, Trouble):
         decided = when(_decided(batches["batches"]))
         if decided is not None and now - decided > _STALE:

@@ -36,7 +36,9 @@ def pill(name: str | None, shown: str) -> Cell:
 def table(head: Sequence[str], rows: Iterable[Sequence[str | Cell]], caption: str = "", *, left: int = 1) -> str:
     """Return a table; the first `left` columns are words, the others figures. It scrolls by itself where it is wide."""
     above = f"<caption>{escape(caption)}</caption>" if caption else ""
-    names = "".join(f'<th scope="col" class="{_side(place, left)}">{escape(one)}</th>' for place, one in enumerate(head))
+    names = "".join(
+        f'<th scope="col" class="{_side(place, left)}">{escape(one)}</th>' for place, one in enumerate(head)
+    )
     body = "".join(f"<tr>{''.join(_cell(one, place, left) for place, one in enumerate(row))}</tr>" for row in rows)
     return (
         f'<div class="ap-scroll" tabindex="0" role="region" aria-label="{escape(caption or head[0])}">'

@@ -26,6 +26,8 @@ def every() -> Mapping[str, Mapping[str, str]]:
 
 def language() -> str:
     """Return the language chosen, at first the browser's."""
+    if not st.runtime.exists():
+        return next(iter(LANGUAGES))
     chosen = st.session_state.get("language")
     if chosen in LANGUAGES:
         return str(chosen)

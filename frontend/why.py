@@ -88,7 +88,7 @@ def _error_change(_: Mapping[str, Any], explanation: Mapping[str, Any]) -> None:
         return
     title, subtitle = text("why.error_change"), text("why.error_change_about")
     chart = charts.intervals(changes.terms(found), title, charts.dollars(text("why.rmse_axis")), subtitle)
-    st.altair_chart(chart, key="error-change", alt=text("why.error_change_alt"))
+    charts.draw(chart, "error-change", text("why.error_change_alt"))
     st.caption(text(
         "why.common", share=f"{found['outside_share']:.1%}", common=number(found["common_properties"]),
         effective=number(found["effective_properties"]),
@@ -101,7 +101,7 @@ def _gain_split(_: Mapping[str, Any], explanation: Mapping[str, Any]) -> None:
         return
     title, subtitle = text("why.gain_split"), text("why.gain_split_about", luck=f"${found['luck']:,.0f}")
     chart = charts.intervals(changes.parts(found), title, charts.dollars(text("why.rmse_axis")), subtitle)
-    st.altair_chart(chart, key="gain-split", alt=text("why.gain_split_alt"))
+    charts.draw(chart, "gain-split", text("why.gain_split_alt"))
     st.html(changes.fits(found["fits"]))
 
 
@@ -112,7 +112,7 @@ def _attributions(_: Mapping[str, Any], explanation: Mapping[str, Any]) -> None:
     chart = charts.attributions(
         changes.features(found["features"]), text("why.shap"), text("why.shap_about", rows=number(found["rows"]))
     )
-    st.altair_chart(chart, key="shap-change", alt=text("why.shap_alt"))
+    charts.draw(chart, "shap-change", text("why.shap_alt"))
 
 
 def _slices(evidence: Mapping[str, Any], _: Mapping[str, Any]) -> None:
