@@ -152,12 +152,12 @@ def _results(run: Run, fields: Sequence[Field]) -> None:
     shown = pd.DataFrame(rows, columns=columns)[["line", "price", "problem", *names]]
     st.dataframe(shown, hide_index=True, height=_TABLE_PIXELS, placeholder="", key="prices", column_config={
         "line": st.column_config.NumberColumn(text("batch.line"), format="%d", pinned=True, width="small"),
-        "price": st.column_config.NumberColumn(text("predict.price"), format="$%,.0f", pinned=True),
+        "price": st.column_config.NumberColumn(text("predict.price"), format="$%,.0f"),
         "problem": text("batch.problem"),
         **{name: known("field", name) for name in names},
     }, alt=text("batch.table_alt"))  # fmt: skip
     if refused:
         listed = [[str(row.line), Cell(one.problem, "words")] for row, one in refused[:_SHOWN_REFUSALS]]
-        st.html(table([text("batch.line"), text("batch.problem")], listed, text("batch.refusals"), left=2))
+        st.html(table([text("batch.line"), text("batch.problem")], listed, text("batch.refusals"), left=2, short=True))
         if len(refused) > _SHOWN_REFUSALS:
             st.caption(text("batch.more_refusals", shown=_SHOWN_REFUSALS))

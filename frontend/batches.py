@@ -122,7 +122,7 @@ def _drift(drift: Mapping[str, Mapping[str, Any]], policy: Mapping[str, Any]) ->
          "changed": one["psi"] > max(least, one["chance"])}
         for name, one in sorted(drift.items(), key=lambda held: -held[1]["psi"])
     ]  # fmt: skip
-    charts.draw(charts.drift(rows), "drift", text("batches.drift_alt"))
+    charts.draw(charts.drift(rows), "batches.drift", text("batches.drift_about"))
 
 
 def _refusals(reasons: Mapping[str, int]) -> None:

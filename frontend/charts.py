@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Any, Final
 
 import altair as alt
@@ -15,11 +16,12 @@ from frontend.texts import text
 UP: Final = "#1a8f87"
 DOWN: Final = "#c8623f"
 QUIET: Final = "#87918f"
-_INK: Final = {"light": ("#1c2526", "#4d595a"), "dark": ("#e6ecea", "#aab5b3")}
+# Words, quiet words and what is behind them: a chart takes none of the theme's colours.
+_INK: Final = {"light": ("#1c2526", "#4d595a", "#ffffff"), "dark": ("#e6ecea", "#aab5b3", "#14191a")}
 _ROW_PIXELS: Final = 30
-# A chart's height holds its title, its legend and its axis too.
-_FRAME_PIXELS: Final = 130
-_HISTORY_PIXELS: Final = 360
+# A chart's height holds its legend and its axis too.
+_FRAME_PIXELS: Final = 80
+_HISTORY_PIXELS: Final = 330
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -35,13 +37,16 @@ class Figure:
     real: bool
 
 
+def ink() -> tuple[str, str, str]:
+    """Return the colours of words, of quiet words and of the background, in the scheme the browser shows."""
+    return _INK["dark" if st.runtime.exists() and st.context.theme.type == "dark" else "light"]
+
+
 def inked[C: alt.Chart | alt.LayerChart](chart: C) -> C:
     """Return a chart whose words can be read on the background there is: Streamlit's own are too pale, or black."""
-    scheme = "dark" if st.runtime.exists() and st.context.theme.type == "dark" else "light"
-    strong, soft = _INK[scheme]
+    strong, soft, _ = ink()
     inked: C = (
         chart.configure_text(color=strong, fontSize=12.5)
-        .configure_title(color=strong, subtitleColor=soft, subtitleFontSize=13, fontSize=16)
         .configure_axis(labelColor=soft, titleColor=soft, labelFontSize=12, titleFontSize=12.5)
         .configure_legend(labelColor=soft, labelFontSize=12.5)
         .configure_rule(color=strong)
@@ -54,12 +59,7 @@ def dollars(title: str) -> alt.Axis:
     return alt.Axis(format="$,.3~s", title=title, tickCount=5, labelOverlap=True)
 
 
-def titled(title: str, subtitle: str = "") -> alt.TitleParams:
-    """Return a chart's title, on the left."""
-    return alt.TitleParams(title, subtitle=subtitle or alt.Undefined, anchor="start", offset=12)
-
-
-def history(rows: Rows, subtitle: str) -> alt.LayerChart:
+def history(rows: Rows) -> alt.LayerChart:
     """Draw RMSE and MAE over versions; rows hold version, measure, error and champion."""
     colors = alt.Color(
         "measure:N", title=None, scale=alt.Scale(domain=["RMSE", "MAE"], range=[UP, DOWN]),
@@ -81,9 +81,7 @@ def history(rows: Rows, subtitle: str) -> alt.LayerChart:
         .mark_text(dy=-18, fontWeight=600, aria=False)
         .encode(x=x, y=y, text=alt.value(text("models.champion")))
     )
-    return alt.layer(lines, points, rings, words).properties(
-        title=titled(text("models.chart"), subtitle), height=_HISTORY_PIXELS
-    )
+    return alt.layer(lines, points, rings, words).properties(height=_HISTORY_PIXELS)
 
 
 def reigns(rows: Rows) -> alt.Chart:
@@ -103,7 +101,6 @@ def reigns(rows: Rows) -> alt.Chart:
             ],
         )
         .properties(
-            title=titled(text("models.reigns")),
             height=_ROW_PIXELS * len({row["version"] for row in rows}) + _FRAME_PIXELS,
         )
     )
@@ -125,12 +122,10 @@ def drift(rows: Rows) -> alt.LayerChart:
         color=alt.Color("changed:N", scale=alt.Scale(domain=[True, False], range=[DOWN, QUIET]), legend=None),
     )  # fmt: skip
     chance = chart.mark_tick(thickness=2, size=18, color=UP).encode(x=alt.X("chance:Q", scale=scale), y=y)
-    return alt.layer(bars, chance).properties(
-        title=titled(text("batches.drift"), text("batches.drift_about")), height=_ROW_PIXELS * len(rows) + _FRAME_PIXELS
-    )
+    return alt.layer(bars, chance).properties(height=_ROW_PIXELS * len(rows) + _FRAME_PIXELS)
 
 
-def intervals(found: Sequence[Figure], title: str, axis: alt.Axis, subtitle: str = "") -> alt.LayerChart:
+def intervals(found: Sequence[Figure], axis: alt.Axis) -> alt.LayerChart:
     """Draw figures as bars from zero with their intervals; those that may be chance are quiet."""
     rows = [{"name": one.name, "point": one.point, "low": one.low, "high": one.high, "real": one.real} for one in found]
     chart = alt.Chart(alt.Data(values=rows))
@@ -144,12 +139,10 @@ def intervals(found: Sequence[Figure], title: str, axis: alt.Axis, subtitle: str
         x=alt.X("point:Q", axis=axis), y=y, color=color, tooltip=hints
     )
     spans = chart.mark_rule(strokeWidth=2).encode(x="low:Q", x2="high:Q", y=y)
-    return alt.layer(bars, spans).properties(
-        title=titled(title, subtitle), height=_ROW_PIXELS * len(rows) + _FRAME_PIXELS
-    )
+    return alt.layer(bars, spans).properties(height=_ROW_PIXELS * len(rows) + _FRAME_PIXELS)
 
 
-def attributions(rows: Rows, title: str, subtitle: str) -> alt.LayerChart:
+def attributions(rows: Rows) -> alt.LayerChart:
     """Draw changes of mean |SHAP| with their bands; rows hold name, change, low, high, luck and stands_out."""
     chart = alt.Chart(alt.Data(values=[{**row, "below": -row["luck"]} for row in rows]))
     y = alt.Y("name:N", sort=None, title=None, axis=alt.Axis(labelLimit=150))
@@ -162,11 +155,14 @@ def attributions(rows: Rows, title: str, subtitle: str) -> alt.LayerChart:
         tooltip=[alt.Tooltip("name:N", title=" "), alt.Tooltip("change:Q", title=text("why.change"), format="+.4f"),
                  alt.Tooltip("luck:Q", title=text("why.luck"), format=".4f")],
     )  # fmt: skip
-    return alt.layer(luck, spans, points).properties(
-        title=titled(title, subtitle), height=_ROW_PIXELS * len(rows) + _FRAME_PIXELS
-    )
+    return alt.layer(luck, spans, points).properties(height=_ROW_PIXELS * len(rows) + _FRAME_PIXELS)
 
 
-def draw(chart: alt.Chart | alt.LayerChart, key: str, about: str) -> None:
-    """Put a chart on the page, with words for whoever cannot see it."""
-    st.altair_chart(inked(chart), key=key, alt=about)
+def draw(chart: alt.Chart | alt.LayerChart, name: str, about: str = "") -> None:
+    """Put a chart on the page under its title, with words for whoever cannot see it; `name` leads to both texts.
+
+    The title is the page's, not the chart's: that one would be cut off on a phone.
+    """
+    below = f"<p>{escape(about)}</p>" if about else ""
+    st.html(f'<div class="ap-chart"><h3>{escape(text(name))}</h3>{below}</div>')
+    st.altair_chart(inked(chart), key=name.replace(".", "-"), alt=text(f"{name}_alt"))

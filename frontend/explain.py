@@ -35,8 +35,9 @@ def show() -> None:
         f'<div class="about">{text("predict.made_by", version=answer["model_version"])}</div></div>'
     )
     bars = waterfall.bars(answer)
-    charts.draw(waterfall.waterfall(bars, base, price), "waterfall", text("explain.waterfall_alt"))
-    charts.draw(waterfall.force(bars, base, price), "force", text("explain.force_alt"))
+    about = text("explain.waterfall_from", base=money(base), price=money(price))
+    charts.draw(waterfall.waterfall(bars, base, price), "explain.waterfall", about)
+    charts.draw(waterfall.force(bars, base, price), "explain.force")
     st.html(_table(answer))
     st.caption(text("explain.method"))
 

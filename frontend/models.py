@@ -41,7 +41,7 @@ def _draw(versions: Sequence[Json]) -> None:
     _reigns(versions)
     st.html(table(
         [text(f"models.{name}") for name in
-         ("version", "status", "registered", "batches", "rows", "rmse_then", "rmse_now", "mae_now", "verdict", "why")],
+         ("version", "status", "registered", "batches", "rmse_then", "rmse_now", "verdict", "why")],
         [_row(one) for one in versions], text("models.table"), left=2,
     ))  # fmt: skip
     if any(one["now"] for one in versions):
@@ -61,7 +61,7 @@ def _history(versions: Sequence[Json]) -> None:
     )  # fmt: skip
     rows = points(versions, which)
     if rows:
-        charts.draw(charts.history(rows, text(f"models.{which}_about")), f"history-{which}", text("models.chart_alt"))
+        charts.draw(charts.history(rows), "models.chart", text(f"models.{which}_about"))
     else:
         st.caption(text("models.no_errors"))
 
@@ -86,7 +86,7 @@ def _reigns(versions: Iterable[Json]) -> None:
                 events |= {event["event_id"]: event for event in detail["alias_events"]}
     rows = reigns(events.values(), dt.datetime.now(dt.UTC))
     if rows:
-        charts.draw(charts.reigns(rows), "reigns", text("models.reigns_alt"))
+        charts.draw(charts.reigns(rows), "models.reigns")
 
 
 def reigns(events: Iterable[Mapping[str, Any]], now: dt.datetime) -> list[dict[str, Any]]:
@@ -95,7 +95,7 @@ def reigns(events: Iterable[Mapping[str, Any]], now: dt.datetime) -> list[dict[s
     ends = [*(when(one["at"]) for one in settings[1:]), now]
     return [
         {"version": one["candidate"], "start": one["at"], "end": (end or now).isoformat(), "now": end is now}
-        for one, end in zip(settings, ends, strict=True)
+        for one, end in zip(settings, ends, strict=False)
         if one["candidate"]
     ]
 
@@ -106,8 +106,8 @@ def _row(one: Json) -> list[str | Cell]:
     return [
         Cell(str(one["version"]), "strong"),
         pill(one["status"], known("status_of", one["status"])),
-        moment(one["registered_at"]), listed(one["trained_on"]), number(one["rows"]),
-        money(then.get("rmse")), money(now.get("rmse")), money(now.get("mae")),
+        moment(one["registered_at"]), listed(one["trained_on"]),
+        money(then.get("rmse")), money(now.get("rmse")),
         pill(verdict, known("verdict", verdict)) if verdict else NOTHING,
         Cell(str(one["reasons"][0]["sentence"]) if one["reasons"] else NOTHING, "words"),
     ]  # fmt: skip

@@ -33,15 +33,20 @@ def pill(name: str | None, shown: str) -> Cell:
     return Cell(shown, _LOOKS.get(name or "", "quiet"), pill=True)
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str | Cell]], caption: str = "", *, left: int = 1) -> str:
-    """Return a table; the first `left` columns are words, the others figures. It scrolls by itself where it is wide."""
+def table(
+    head: Sequence[str], rows: Iterable[Sequence[str | Cell]], caption: str = "", *, left: int = 1, short: bool = False
+) -> str:
+    """Return a table; the first `left` columns are words, the others figures.
+
+    It scrolls by itself where it is wide, and where `short` is wanted and it is long.
+    """
     above = f"<caption>{escape(caption)}</caption>" if caption else ""
     names = "".join(
         f'<th scope="col" class="{_side(place, left)}">{escape(one)}</th>' for place, one in enumerate(head)
     )
     body = "".join(f"<tr>{''.join(_cell(one, place, left) for place, one in enumerate(row))}</tr>" for row in rows)
     return (
-        f'<div class="ap-scroll" tabindex="0" role="region" aria-label="{escape(caption or head[0])}">'
+        f'<div class="ap-scroll{" ap-short" * short}" tabindex="0" role="region" aria-label="{escape(caption or head[0])}">'
         f'<table class="ap-table">{above}<thead><tr>{names}</tr></thead><tbody>{body}</tbody></table></div>'
     )
 

@@ -13,17 +13,19 @@ from typing import Any, Final
 
 import altair as alt
 
-from frontend.charts import DOWN, QUIET, UP, dollars, titled
+from frontend.charts import DOWN, QUIET, UP, dollars, ink
 from frontend.formats import money, signed
 from frontend.texts import known, text
 
 MOST: Final = 15
 _ROW_PIXELS: Final = 42
-_FRAME_PIXELS: Final = 130
-_FORCE_PIXELS: Final = 250
+_FRAME_PIXELS: Final = 80
+_FORCE_PIXELS: Final = 200
 # Where the bar of the force plot lies, from the top of its plot.
 _FORCE_LINE: Final = 70
 _MARGIN: Final = 0.06
+# What a phone has room for.
+_LABEL_PIXELS: Final = 340
 # A segment of the force plot narrower than this share of it has no room for its name.
 _NAMED_SHARE: Final = 0.17
 _WORD: Final = re.compile(r"\([^)]*\)|[a-z]\w*")
@@ -92,16 +94,11 @@ def waterfall(found: Sequence[Bar], base: float, price: float) -> alt.LayerChart
     )  # fmt: skip
     right = alt.X("right:Q", scale=scale)
     marks = marked.mark_tick(thickness=4, size=22, color=QUIET, aria=False).encode(x=right, y=y)
-    labels = every.mark_text(align="left", baseline="bottom", dy=-10, aria=False).encode(
+    labels = every.mark_text(align="left", baseline="bottom", dy=-10, limit=_LABEL_PIXELS, aria=False).encode(
         x=alt.value(0), y=y, text="label:N"
     )
     amounts = every.mark_text(align="left", dx=6, fontWeight=600, aria=False).encode(x=right, y=y, text="amount:N")
-    title = titled(
-        text("explain.waterfall"), text("explain.waterfall_from", base=money(base), price=money(price))
-    )  # fmt: skip
-    return alt.layer(drawn, marks, labels, amounts).properties(
-        title=title, height=_ROW_PIXELS * (len(rows) + 2) + _FRAME_PIXELS
-    )
+    return alt.layer(drawn, marks, labels, amounts).properties(height=_ROW_PIXELS * (len(rows) + 2) + _FRAME_PIXELS)
 
 
 def force(found: Iterable[Bar], base: float, price: float) -> alt.LayerChart:
@@ -113,7 +110,7 @@ def force(found: Iterable[Bar], base: float, price: float) -> alt.LayerChart:
     width = max(high - low, 1.0)
     scale = alt.Scale(domain=[low - _MARGIN * width, high + _MARGIN * width], nice=False, zero=False)
     line = alt.value(_FORCE_LINE)
-    bar = alt.Chart(alt.Data(values=segments)).mark_bar(height=34, stroke="white", strokeWidth=1).encode(
+    bar = alt.Chart(alt.Data(values=segments)).mark_bar(height=34, stroke=ink()[2], strokeWidth=1).encode(
         x=alt.X("start:Q", scale=scale, axis=dollars(text("explain.axis")), title=text("explain.axis")), x2="end:Q",
         y=line, color=_color(), tooltip=_hints(),
     )  # fmt: skip
@@ -121,10 +118,7 @@ def force(found: Iterable[Bar], base: float, price: float) -> alt.LayerChart:
     names = alt.Chart(alt.Data(values=named)).mark_text(dy=30, aria=False, limit=130).encode(
         x=alt.X("middle:Q", scale=scale), y=line, text="label:N"
     )  # fmt: skip
-    title = titled(text("explain.force"))
-    return alt.layer(bar, names, *_ends(base, price, (low + high) / 2, scale)).properties(
-        title=title, height=_FORCE_PIXELS
-    )
+    return alt.layer(bar, names, *_ends(base, price, (low + high) / 2, scale)).properties(height=_FORCE_PIXELS)
 
 
 def _ends(base: float, price: float, middle: float, scale: alt.Scale) -> list[alt.Chart]:

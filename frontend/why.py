@@ -9,7 +9,7 @@ import streamlit as st
 
 from frontend import changes, charts, client, report
 from frontend.client import Json, Trouble
-from frontend.formats import NOTHING, moment, number
+from frontend.formats import NOTHING, moment, money, number, percent
 from frontend.guard import show as show_trouble
 from frontend.tables import sentences
 from frontend.texts import known, text
@@ -86,11 +86,10 @@ def _error_change(_: Mapping[str, Any], explanation: Mapping[str, Any]) -> None:
     found = explanation.get("error_change")
     if not found:
         return
-    title, subtitle = text("why.error_change"), text("why.error_change_about")
-    chart = charts.intervals(changes.terms(found), title, charts.dollars(text("why.rmse_axis")), subtitle)
-    charts.draw(chart, "error-change", text("why.error_change_alt"))
+    chart = charts.intervals(changes.terms(found), charts.dollars(text("why.rmse_axis")))
+    charts.draw(chart, "why.error_change", text("why.error_change_about"))
     st.caption(text(
-        "why.common", share=f"{found['outside_share']:.1%}", common=number(found["common_properties"]),
+        "why.common", share=percent(found["outside_share"]), common=number(found["common_properties"]),
         effective=number(found["effective_properties"]),
     ))  # fmt: skip
 
@@ -99,9 +98,8 @@ def _gain_split(_: Mapping[str, Any], explanation: Mapping[str, Any]) -> None:
     found = explanation.get("gain_split")
     if not found:
         return
-    title, subtitle = text("why.gain_split"), text("why.gain_split_about", luck=f"${found['luck']:,.0f}")
-    chart = charts.intervals(changes.parts(found), title, charts.dollars(text("why.rmse_axis")), subtitle)
-    charts.draw(chart, "gain-split", text("why.gain_split_alt"))
+    chart = charts.intervals(changes.parts(found), charts.dollars(text("why.rmse_axis")))
+    charts.draw(chart, "why.gain_split", text("why.gain_split_about", luck=money(found["luck"])))
     st.html(changes.fits(found["fits"]))
 
 
@@ -109,10 +107,8 @@ def _attributions(_: Mapping[str, Any], explanation: Mapping[str, Any]) -> None:
     found = explanation.get("attributions")
     if not found or not found["features"]:
         return
-    chart = charts.attributions(
-        changes.features(found["features"]), text("why.shap"), text("why.shap_about", rows=number(found["rows"]))
-    )
-    charts.draw(chart, "shap-change", text("why.shap_alt"))
+    chart = charts.attributions(changes.features(found["features"]))
+    charts.draw(chart, "why.shap", text("why.shap_about", rows=number(found["rows"])))
 
 
 def _slices(evidence: Mapping[str, Any], _: Mapping[str, Any]) -> None:

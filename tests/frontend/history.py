@@ -38,16 +38,22 @@ def rows(seed: int, **changes: str | None) -> list[Row]:
     return changed(batches.rows(ROWS, seed, **changes), state=named(STATES), city=named(CITIES))
 
 
+def larger(found: list[Row]) -> list[Row]:
+    """Return larger and dearer houses."""
+    return changed(found, house_size=batches.times(2.2), price=batches.times(1.3))
+
+
 def write(deployment: Deployment) -> None:
     """Take four batches through: version 1 promoted, version 2 promoted over it, version 3 held back, one skipped."""
     with _led_by(deployment):
         first = _taken(deployment, 0, [*rows(0), *({**row, **odd} for row, odd in zip(rows(0), ODD, strict=False))])
         _decided(deployment, first, 30, None, (61_000.0, 0.0))
-        second = _taken(deployment, 1, changed(rows(1), house_size=batches.times(2.2), price=batches.times(1.3)))
+        second = _taken(deployment, 1, larger(rows(1)))
         _decided(deployment, second, 60, 1, (47_300.0, 60_400.0))
         third = _taken(deployment, 2, rows(2, status="sold"))
         _decided(deployment, third, 45, 2, SAME)
-        skipped = _taken(deployment, 3, rows(3))
+        # Of all kinds there were before, in their proportions.
+        skipped = _taken(deployment, 3, [*rows(3)[:800], *larger(rows(4)[:400])])
         finish(deployment, skipped, "SKIP")
 
 

@@ -22,6 +22,7 @@ START_SECONDS = 90
 PATIENCE_MILLISECONDS = 45_000
 DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
+_LOOK_MILLISECONDS, _AT_REST = 100, 3
 _PROGRAMS = ("chromium", "chromium-browser", "google-chrome-stable")
 
 
@@ -119,8 +120,11 @@ def open_tab(page: Page, name: str) -> None:
 
 
 def settled(page: Page) -> None:
-    """Wait until the script has run through."""
-    page.wait_for_function(
-        "() => document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'"
-    )
-    page.wait_for_function("() => !document.querySelector('[data-stale=true]')")
+    """Wait until the script has run through: at rest several times in a row, for it starts a moment after a click."""
+    at_rest = 0
+    while at_rest < _AT_REST:
+        page.wait_for_timeout(_LOOK_MILLISECONDS)
+        page.wait_for_function(
+            "() => document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'"
+        )
+        at_rest = at_rest + 1 if page.locator("[data-stale=true]").count() == 0 else 0

@@ -85,9 +85,9 @@ def test_the_bars_of_an_explanation_add_up_to_the_price_on_screen(page: Page) ->
     assert len(parts) == 14
     # Each figure is rounded to a dollar.
     assert abs(base + sum(parts) - price) <= len(parts) / 2
-    page.locator(".st-key-waterfall [aria-roledescription=bar]").first.wait_for()
+    page.locator(".st-key-explain-waterfall [aria-roledescription=bar]").first.wait_for()
     labels = [bar.get_attribute("aria-label") or "" for bar in page.locator(
-        ".st-key-waterfall [aria-roledescription=bar]").all()]  # fmt: skip
+        ".st-key-explain-waterfall [aria-roledescription=bar]").all()]  # fmt: skip
     drawn = [dollars(found[1]) for label in labels if (found := re.search(r"Dollars: ([^;]+)", label))]
     assert sorted(drawn) == sorted(parts)
 
@@ -129,9 +129,9 @@ def test_the_history_of_two_promotions_a_refusal_and_a_skip(page: Page) -> None:
     open_tab(page, said("tab.models"))
     rows = page.locator("table").first.locator("tbody tr").all_inner_texts()
     assert [re.split(r"\t", row)[:2] for row in rows] == [["3", "never"], ["2", "now"], ["1", "before"]]
-    assert [row.split("\t")[8] for row in rows] == ["Held back", "Promoted", "Promoted"]
+    assert [row.split("\t")[6] for row in rows] == ["Held back", "Promoted", "Promoted"]
     assert "$60,400" in rows[2], "version 1 on the houses of the newest comparison it took part in"
-    expect(page.locator(".st-key-reigns [aria-roledescription=bar]")).to_have_count(2)
+    expect(page.locator(".st-key-models-reigns [aria-roledescription=bar]")).to_have_count(2)
     open_tab(page, said("tab.batches"))
     rows = page.locator("table").first.locator("tbody tr").all_inner_texts()
     assert [row.split("\t")[:2] for row in rows] == [
@@ -144,7 +144,7 @@ def test_the_audit_of_a_batch(page: Page) -> None:
     open_tab(page, said("tab.batches"))
     choose(page, said("batches.choose"), "Batch 2")
     expect(page.get_by_text("never seen before").first).to_be_visible()
-    expect(page.locator(".st-key-drift svg")).to_be_visible()
+    expect(page.locator(".st-key-batches-drift svg")).to_be_visible()
     choose(page, said("batches.choose"), "Batch 0")
     expect(page.get_by_text(said("batches.refusals"))).to_be_visible()
 

@@ -35,11 +35,11 @@ def test_the_measure_itself() -> None:
     assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)
 
 
-@pytest.mark.parametrize(("scheme", "name"), product(SCHEMES, ("textColor", "primaryColor", "linkColor")))
+@pytest.mark.parametrize(("scheme", "name"), list(product(SCHEMES, ("textColor", "primaryColor", "linkColor"))))
 def test_text_can_be_read_on_every_background(scheme: str, name: str) -> None:
     assert min(contrast(THEME[scheme][name], behind) for behind in backgrounds(scheme)) >= 4.5
 
 
-@pytest.mark.parametrize(("scheme", "color"), product(SCHEMES, (UP, DOWN, QUIET)))
+@pytest.mark.parametrize(("scheme", "color"), list(product(SCHEMES, (UP, DOWN, QUIET))))
 def test_what_is_drawn_can_be_seen_in_both_schemes(scheme: str, color: str) -> None:
     assert contrast(color, THEME[scheme]["backgroundColor"]) >= 3
