@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 
 STEPS := fetch validate clean tune train evaluate promote
-IMAGES := $(STEPS) serving airflow registry local
+IMAGES := $(STEPS) serving airflow registry local frontend
 UV := .tools/bin/uv
 export UV_PYTHON := $(shell cat .python-version)
 export UV_LINK_MODE ?= hardlink
@@ -36,8 +36,21 @@ install: $(IMAGES:%=.envs/%/.installed)
 run: install  ## start everything, take every batch through: SOURCE= SCALE= BATCHES= EXIT=1 GROUP= DAY= TRIALS= PORT_…=
 	@exec .envs/local/bin/python -m local.stack --end-with-parent
 
-test: install .envs/dev/.installed  ## all tests
+test: install .envs/dev/.installed browser  ## all tests
 	.envs/dev/bin/python -m pytest -m "not faults" --numprocesses 2 --dist loadfile
+
+# The page is tested in a real browser. Debian's is enough; elsewhere CHROMIUM= names the program of one.
+browser:  ## install Chromium where there is none (as root, on Debian)
+	@for program in "$${CHROMIUM:-}" chromium chromium-browser google-chrome-stable; do \
+	  if [ -n "$$program" ] && command -v "$$program" >/dev/null; then exit 0; fi; done; \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "installing Chromium"; apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
+	      --no-install-recommends chromium fonts-liberation >/dev/null; \
+	  else echo "no Chromium was found: install it (Debian: apt-get install chromium), or name its program: CHROMIUM=…" >&2; \
+	    exit 1; fi
+
+screenshots: install .envs/dev/.installed browser  ## pictures of every tab, in .screenshots
+	.envs/dev/bin/python -m pytest -q tests/frontend/screenshots.py
 
 faults: install .envs/dev/.installed  ## the long fault runs
 	.envs/dev/bin/python -m pytest -m faults tests
@@ -48,7 +61,7 @@ lab: install .envs/dev/.installed  ## planted causes through the real steps, and
 lint: .envs/dev/.installed  ## ruff and mypy
 	.envs/dev/bin/ruff check .
 	.envs/dev/bin/ruff format --check .
-	.envs/dev/bin/mypy steps dags local serving tests
+	.envs/dev/bin/mypy steps dags local serving frontend tests
 
 lock: | $(UV)  ## resolve every image's versions together and write requirements/
 	@echo uv | $(UV) pip compile --quiet --no-header --no-annotate - -o requirements/uv.txt --generate-hashes $(LOCK_FLAGS)
@@ -67,6 +80,6 @@ ci: lint test  ## what CI runs
 clean:  ## remove every environment and all local state
 	@for lock in .local/*/lock; do if [ -e "$$lock" ] && command -v flock >/dev/null && ! flock --nonblock "$$lock" true; \
 	  then echo "a run still uses $${lock%/lock}; stop it first" >&2; exit 1; fi; done
-	rm -rf .envs .local .tools .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .envs .local .screenshots .tools .mypy_cache .ruff_cache .pytest_cache
 
-.PHONY: help install run test faults lab lint lock bench load ci clean
+.PHONY: help install run test browser screenshots faults lab lint lock bench load ci clean

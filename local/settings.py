@@ -36,6 +36,7 @@ class Ports:
     postgres: int = 15432
     pods: int = 16443
     api: int = 18081
+    page: int = 18501
 
 
 @dataclass(frozen=True)

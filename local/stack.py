@@ -22,6 +22,7 @@ from local import pod_client
 from local.airflow import Airflow
 from local.airflow_client import AirflowRefused, DagRefused
 from local.credentials import Credentials, write_keys
+from local.frontend import Frontend
 from local.images import ImageMissing, build
 from local.mlflow_server import MlflowServer
 from local.postgres import SUPERUSER, Server, ServerRefused
@@ -80,6 +81,9 @@ class Stack:
                 "token_file": str(credentials.path("api-token")),
             },
         )  # fmt: skip
+        self.page = Frontend(
+            self._state / "page", ports.page, _ENVIRONMENTS / "frontend" / "bin", REPOSITORY, self.serving.url
+        )
 
     @property
     def source_url(self) -> str:
@@ -107,7 +111,8 @@ class Stack:
         self._processes.serve(self._processes.awaited, _START_SECONDS)
         # Last: it needs MLflow, and its imports beside Airflow's would hold both up.
         self.serving.start(self._processes)
-        self._processes.serve({"api": self.serving.answers}, _START_SECONDS)
+        self.page.start(self._processes)
+        self._processes.serve({"api": self.serving.answers, "page": self.page.answers}, _START_SECONDS)
         self._progress.say(f"everything is up and holds {memory_bytes(os.getpid()) / 1e6:,.0f} MB of memory")
 
     def stop(self) -> None:
@@ -123,6 +128,7 @@ class Stack:
         password = self.postgres.credentials.path(f"postgres-{SUPERUSER}")
         token = self.postgres.credentials.path("api-token")
         return {
+            "page": self.page.url,
             "API": f"{self.serving.url}/docs  (token for /reload-model in {token})",
             "Airflow": f"{self.airflow.url}  (no password)",
             "MLflow": self.mlflow.url,

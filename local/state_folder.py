@@ -20,7 +20,7 @@ from local.settings import Ports
 
 _WORDS: Final = {
     "airflow": "Airflow", "mlflow": "MLflow", "source": "the source", "postgres": "PostgreSQL", "pods": "the pods",
-    "api": "the API",
+    "api": "the API", "page": "the page",
 }  # fmt: skip
 _LEAVING_SECONDS: Final = 60
 _POLL_SECONDS: Final = 0.1

@@ -58,7 +58,7 @@ def test_imports_go_one_way(part: str) -> None:
 
 def test_every_group_of_an_image_has_its_locked_requirements() -> None:
     groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
-    images = {*STEPS, "serving", "airflow", "registry", "local", "dev"}
+    images = {*STEPS, "serving", "frontend", "airflow", "registry", "local", "dev"}
     assert images <= groups.keys()
     assert {path.stem for path in tracked("requirements/*.txt")} >= images
 

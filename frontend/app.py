@@ -1,0 +1,59 @@
+"""The page: what a house is worth and why, what the models were and are, what was decided and why.
+
+It asks the API alone. Each tab is a file; only the open one is drawn, and what was typed in the others stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import streamlit as st
+
+from frontend import batch, batches, explain, models, predict, status, why
+from frontend.guard import guarded
+from frontend.navigation import TABS, labels, remember
+from frontend.texts import LANGUAGES, language, text
+
+_STYLE: Final = Path(__file__).with_name("style.css")
+_DARK_BUTTON: Final = '[data-testid^="stBaseButton-primary"] * { color: #0d1b1a; }'
+_SHOW: Final[dict[str, Callable[[], None]]] = {
+    "predict": predict.show, "batch": batch.show, "explain": explain.show, "models": models.show,
+    "batches": batches.show, "why": why.show,
+}  # fmt: skip
+
+
+def main() -> None:
+    """Draw the page once."""
+    st.set_page_config("Appraiser", ":material/real_estate_agent:", layout="wide", menu_items={"About": None})
+    st.html(_STYLE)
+    if st.context.theme.type == "dark":
+        # Streamlit writes white on the accent, which is light there: 2.4 to 1.
+        st.html(f"<style>{_DARK_BUTTON}</style>")
+    with guarded("sidebar"), st.sidebar:
+        _choose_language()
+        status.show()
+    st.html(f'<h1 class="ap-title"><b>Appraiser</b> <span>{text("page.about")}</span></h1>')
+    with guarded("banner"):
+        status.warn()
+    chosen = language()
+    places = st.tabs(
+        labels(), default=labels()[TABS.index(st.session_state.get("tab", TABS[0]))], key=f"tabs-{chosen}",
+        on_change=remember, args=(chosen,),
+    )  # fmt: skip
+    for tab, place in zip(TABS, places, strict=True):
+        if place.open:
+            with place, guarded(tab):
+                _SHOW[tab]()
+
+
+def _choose_language() -> None:
+    st.session_state.setdefault("language", language())
+    st.segmented_control(
+        "Language · Idioma", list(LANGUAGES), format_func=LANGUAGES.__getitem__, key="language", required=True,
+        label_visibility="collapsed", width="stretch",
+    )  # fmt: skip
+
+
+main()

@@ -1,0 +1,107 @@
+"""What one looks at first: is the API there, which version is in production, how old is what it knows.
+
+The sidebar and the banner above the tabs ask again by themselves, apart from the rest: nobody loses what they typed.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping
+from html import escape
+from typing import Any, Final
+
+import streamlit as st
+
+from frontend import client
+from frontend.client import Json, Trouble
+from frontend.formats import NOTHING, duration, listed, moment, number, when
+from frontend.guard import guarded, sentence
+from frontend.tables import pairs
+from frontend.texts import known, text
+
+_REFRESH_SECONDS: Final = 10
+_STALE: Final = dt.timedelta(days=1)
+_ALERT_SHOWN: Final = dt.timedelta(days=7)
+_STEPS: Final = ("promote", "validate")
+_AWAY: Final = "api-away"
+
+
+@st.fragment(run_every=_REFRESH_SECONDS)
+def show() -> None:
+    """Draw the sidebar's facts."""
+    with guarded("status"):
+        ready = client.api().ready()
+        down = isinstance(ready, Trouble)
+        said = text("status.not_connected" if down else "status.connected")
+        st.html(
+            f'<div role="status"><span class="ap-dot{" bad" if down else ""}"></span>'
+            f"<b>{escape(text('status.api_down' if down else 'status.api'))}</b><br>{escape(said)}</div>"
+        )
+        info = client.api().model_info() if not down else ready
+        batches = client.api().batches() if not down else ready
+        st.html(pairs([*_model(info), *_newest(batches)]))
+        st.caption(text("status.asked", host=client.api().host, time=f"{dt.datetime.now(dt.UTC):%H:%M:%S}"))
+
+
+def _model(info: Json | Trouble) -> list[tuple[str, str]]:
+    if isinstance(info, Trouble):
+        none = info.kind == "no-model"
+        return [(text("status.model"), text("status.no_model") if none else NOTHING), (text("status.trained"), NOTHING)]
+    card = info["card"]
+    return [
+        (text("status.model"), text("status.version", version=info["model_version"])),
+        (text("status.trained"), moment(card.get("trained_at"))),
+        (text("status.learned"), text("status.rows", rows=number(card.get("rows")), batches=listed(card["batches"]))),
+    ]
+
+
+def _newest(found: Json | Trouble) -> list[tuple[str, str]]:
+    if isinstance(found, Trouble) or not found["batches"]:
+        return [(text("status.batch"), NOTHING)]
+    newest = found["batches"][0]
+    outcome = known("verdict", newest["outcome"]) if newest["outcome"] else text("status.running")
+    return [
+        (text("status.batch"), f"{newest['batch_number']} · {outcome}"),
+        (text("status.verdict"), moment(_decided(found["batches"]))),
+    ]
+
+
+def _decided(batches: Iterable[Mapping[str, Any]]) -> str | None:
+    """Return when the newest verdict of any step was given."""
+    times = [one[step]["decided_at"] for one in batches for step in _STEPS if one.get(step)]
+    return max(times, default=None)
+
+
+@st.fragment(run_every=_REFRESH_SECONDS)
+def warn() -> None:
+    """Draw what somebody should know before anything else; nothing where all is well."""
+    with guarded("banner"):
+        # One after the other: an API that hangs is asked once.
+        ready = client.api().ready()
+        away, was_away = isinstance(ready, Trouble), st.session_state.get(_AWAY, False)
+        st.session_state[_AWAY] = away
+        if isinstance(ready, Trouble):
+            st.error(sentence(ready), icon=":material/cloud_off:")
+            return
+        if was_away:
+            # The tabs show that there is nothing to show.
+            st.rerun()
+        api, now = client.api(), dt.datetime.now(dt.UTC)
+        for said in warnings(api.model_info(), api.batches(), api.alerts(), now):
+            st.warning(said, icon=":material/warning:")
+
+
+def warnings(info: Json | Trouble, batches: Json | Trouble, alerts: Json | Trouble, now: dt.datetime) -> list[str]:
+    """Return what is to be warned of: an alias that cannot be followed, verdicts that are old, alerts that are new."""
+    said = []
+    if not isinstance(info, Trouble) and info["alias"]["trouble"]:
+        said.append(text("status.alias", version=info["model_version"], said=info["alias"]["trouble"]))
+    if not isinstance(batches, Trouble):
+        decided = when(_decided(batches["batches"]))
+        if decided is not None and now - decided > _STALE:
+            said.append(text("status.stale", age=duration((now - decided).total_seconds())))
+    if not isinstance(alerts, Trouble):
+        new = [one for one in alerts["alerts"] if now - (when(one["raised_at"]) or now) < _ALERT_SHOWN]
+        if new:
+            said.append(text("status.alert", count=len(new), time=moment(new[0]["raised_at"]), said=new[0]["message"]))
+    return said

@@ -1,0 +1,54 @@
+"""A deployment with a small history, the API on it, the page on that, and a browser."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from local.mlflow_server import MlflowServer
+from local.postgres import Server
+from tests.frontend import history
+from tests.frontend.running import Frontend, chromium, open_page, showing, window
+from tests.servers import fresh_databases
+from tests.serving.running import Service, environment, running
+from tests.steps.conftest import emptied
+from tests.steps.deployment import Deployment
+
+
+@dataclass
+class Shown:
+    """A deployment, the API on it, and the page that shows it."""
+
+    deployment: Deployment
+    api: Service
+    frontend: Frontend
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Return the machine's browser."""
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def shown(server: Server, mlflow_server: MlflowServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
+    """Return a page that shows two promotions, a refusal and a skipped batch."""
+    folder = tmp_path_factory.mktemp("shown")
+    with emptied(mlflow_server):
+        made = Deployment(fresh_databases(server), mlflow_server, folder)
+        history.write(made)
+        variables = environment(made.databases, mlflow_server.url, folder / "state")
+        with running(variables, folder) as api, showing(api.url, folder) as frontend:
+            api.wait_until(lambda: api.version() == 2)
+            yield Shown(made, api, frontend)
+        made.close()
+
+
+@pytest.fixture
+def page(browser: Browser, shown: Shown) -> Iterator[Page]:
+    """Return a window with the page in it."""
+    with window(browser) as opened:
+        open_page(opened, shown.frontend.url)
+        yield opened

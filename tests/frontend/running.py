@@ -1,0 +1,130 @@
+"""The page as a process of its own environment, and a real browser that looks at it."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests.servers import ROOT, free_loopback_port
+
+START_SECONDS = 90
+# A click on a machine that does other things too.
+PATIENCE_MILLISECONDS = 45_000
+DESKTOP = {"width": 1280, "height": 900}
+PHONE = {"width": 390, "height": 844}
+_LOOK_MILLISECONDS, _AT_REST = 100, 3
+_PROGRAMS = ("chromium", "chromium-browser", "google-chrome-stable")
+
+
+@dataclass
+class Frontend:
+    """A running page: its variables, where it listens, its process."""
+
+    api_url: str
+    log: Path
+    settings: dict[str, str] = field(default_factory=dict)
+    port: int = field(default_factory=free_loopback_port)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Return the page's address."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> Self:
+        """Start it, and wait until it answers."""
+        python = str(ROOT / ".envs" / "frontend" / "bin" / "python")
+        with self.log.open("ab") as output:
+            self.process = subprocess.Popen(
+                [python, "-m", "frontend"], stdout=output, stderr=subprocess.STDOUT, cwd=ROOT,
+                env={"PATH": os.defpath, "PYTHONPATH": str(ROOT), "HOME": str(self.log.parent),
+                     "APPRAISER_API_URL": self.api_url, "APPRAISER_PORT": str(self.port), **self.settings},
+            )  # fmt: skip
+        deadline = time.monotonic() + START_SECONDS
+        while not self._answers():
+            assert self.process.poll() is None, self.log.read_text()[-3000:]
+            assert time.monotonic() < deadline, self.log.read_text()[-3000:]
+            time.sleep(0.1)
+        return self
+
+    def _answers(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/_stcore/health", timeout=5).is_success
+        except httpx.TransportError:
+            return False
+
+    def stop(self) -> int:
+        """Ask it to stop, and return its exit code."""
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(30)
+
+
+@contextmanager
+def showing(api_url: str, folder: Path, **settings: str) -> Iterator[Frontend]:
+    """Run the page, and end it whatever happens."""
+    frontend = Frontend(api_url, folder / "frontend.log", settings)
+    try:
+        yield frontend.start()
+    finally:
+        if frontend.process is not None:
+            frontend.stop()
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Start the machine's Chromium without a screen; a machine without one fails, for nothing would be proved there."""
+    program = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, _PROGRAMS)), None)
+    if program is None:
+        pytest.fail("no Chromium was found; `make browser` installs it, or CHROMIUM= names its program")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def window(browser: Browser, **how: Any) -> Iterator[Page]:
+    """Open a window that reaches this machine alone, and no browser's memory of earlier ones."""
+    wanted = {"viewport": DESKTOP, "locale": "en-US", "timezone_id": "UTC", "reduced_motion": "reduce", **how}
+    context: BrowserContext = browser.new_context(**wanted)
+    context.set_default_timeout(PATIENCE_MILLISECONDS)
+    page = context.new_page()
+    page.route("**/*", lambda route: route.continue_() if "127.0.0.1" in route.request.url else route.abort())
+    yield page
+    context.close()
+
+
+def open_page(page: Page, url: str) -> None:
+    """Go to the page and wait until it is drawn."""
+    page.goto(url)
+    page.get_by_role("tab").first.wait_for()
+    settled(page)
+
+
+def open_tab(page: Page, name: str) -> None:
+    """Open a tab and wait until it is drawn."""
+    page.get_by_role("tab", name=name, exact=True).click()
+    settled(page)
+
+
+def settled(page: Page) -> None:
+    """Wait until the script has run through: at rest several times in a row, for it starts a moment after a click."""
+    at_rest = 0
+    while at_rest < _AT_REST:
+        page.wait_for_timeout(_LOOK_MILLISECONDS)
+        page.wait_for_function(
+            "() => document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'"
+        )
+        at_rest = at_rest + 1 if page.locator("[data-stale=true]").count() == 0 else 0

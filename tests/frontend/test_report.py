@@ -1,0 +1,74 @@
+"""The file to keep: whole, self-contained, and nothing in it that anybody else wrote as markup."""
+
+import copy
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+
+from frontend import report
+from tests.frontend.explained import comparison
+
+EVIL = '</p><script>alert(1)</script><img src="http://elsewhere">'
+
+
+class Parsed(HTMLParser):
+    """What a browser would make of it: the tags, and those that were opened and never closed."""
+
+    VOID = frozenset({"meta", "br", "img"})
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.open: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note a tag."""
+        self.tags.append(tag)
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        """Close a tag, the one opened last."""
+        assert self.open.pop() == tag
+
+
+def test_every_part_of_the_explanation_with_its_figures() -> None:
+    page = report.page(comparison())
+    figures = ("$128,700", "$57,000", "+$71,700", "+$121,400", "+$10,600", "+$70,950", "+$450", "+0.0860", "$58,400")
+    assert [figure for figure in figures if figure not in page] == []
+    assert "Houses unlike any before" in page
+    assert Parsed(page).open == []
+
+
+def poisoned(value: Any) -> Any:
+    """Return JSON whose every text is an attack, but for what the page looks up by."""
+    if isinstance(value, dict):
+        kept = {"name", "on", "model", "parameters", "data", "feature", "measured_at"}
+        return {key: held if key in kept else poisoned(held) for key, held in value.items()}
+    if isinstance(value, list):
+        return [poisoned(one) for one in value]
+    return EVIL if isinstance(value, str) else value
+
+
+def test_nothing_from_outside_becomes_markup() -> None:
+    page = report.page(poisoned(copy.deepcopy(comparison())))
+    tags = Parsed(page).tags
+    assert "script" not in tags
+    assert "img" not in tags
+    assert "&lt;script&gt;" in page
+
+
+@pytest.mark.parametrize("changes", [
+    {"explanation": None}, {"explanation": {}}, {"champion_version": None}, {"verdict": None, "reasons": []},
+])  # fmt: skip
+def test_what_is_not_there_is_left_out(changes: dict[str, Any]) -> None:
+    page = report.page(comparison(**changes))
+    assert "None" not in page
+    assert Parsed(page).open == []
+
+
+def test_the_files_name_says_which_two() -> None:
+    assert report.file_name(comparison()) == "why-version-5-beside-4.html"
+    assert report.file_name(comparison(champion_version=None)) == "why-version-5.html"

@@ -1,0 +1,44 @@
+"""Both languages say the same: every key has both, with the same places, and each is used."""
+
+import re
+from string import Formatter
+
+import pytest
+
+from frontend.texts import LANGUAGES, every
+from tests.servers import ROOT
+
+FRONTEND = ROOT / "frontend"
+CODE = "\n".join(path.read_text(encoding="utf-8") for path in sorted(FRONTEND.glob("*.py")))
+NAME = re.compile(r"[a-z_0-9]+?(?=(_about|_alt)?$)")
+# Sections looked up by names of the API's.
+BY_NAME = frozenset(re.findall(r'known\(\s*"([a-z_]+)"', CODE))
+
+
+def places(text: str) -> set[str]:
+    return {name.split(":")[0] for _, name, _, _ in Formatter().parse(text) if name}
+
+
+@pytest.mark.parametrize("key", every())
+def test_both_languages_have_the_same_places(key: str) -> None:
+    both = every()[key]
+    assert both.keys() == LANGUAGES.keys()
+    assert all(text.strip() for text in both.values())
+    assert places(both["en"]) == places(both["es"])
+
+
+def test_every_text_asked_for_is_there() -> None:
+    asked = set(re.findall(r'text\(\s*f?"([a-z_]+\.[A-Za-z_0-9]+)"', CODE))
+    assert len(asked) > 100
+    assert asked - every().keys() == set()
+
+
+def test_every_text_that_is_there_is_asked_for() -> None:
+    words = set(re.findall(r"[a-z_0-9]+", CODE))
+    # Troubles are named by the API's problems, terms and sides by the explanation.
+    built = ("trouble.", "why.term_", "why.on_", "why.of_", *(f"{section}." for section in BY_NAME))
+    unused = [
+        key for key in every()
+        if f'"{key}"' not in CODE and not key.startswith(built) and NAME.search(key)[0] not in words
+    ]  # fmt: skip
+    assert unused == []
