@@ -214,7 +214,7 @@ class ModelDetail(Named, ModelSummary):
     card: Json
     files: list[Json]
     alias_events: list[Json]
-    comparisons: Annotated[list[Json], Field(description="Newest first, each with its whole evidence")]
+    comparisons: Annotated[list[Json], Field(description="Newest first, with the evidence and why the two differ")]
 
 
 class Judgement(TypedDict):

@@ -166,14 +166,17 @@ def _model(connection: Connection, version: int) -> Page | None:
         "files": [dataclasses.asdict(file) for file in models.model_files(connection, version)],
         "alias_events": versions.alias_events(connection, version),
         "comparisons": [
-            _compared(one, version, given.get(one.claim_id), evidence[one.claim_id, one.champion_version or 0])
+            _compared(one, version, given.get(one.claim_id), *evidence[one.claim_id, one.champion_version or 0])
             for one in compared
             if (one.claim_id, one.champion_version or 0) in evidence
         ],
     }
 
 
-def _compared(found: Comparison, version: int, given: Given | None, evidence: Mapping[str, Any]) -> dict[str, Any]:
+def _compared(
+    found: Comparison, version: int, given: Given | None, evidence: Mapping[str, Any],
+    explanation: Mapping[str, Any] | None,
+) -> dict[str, Any]:  # fmt: skip
     return {
         "role": "candidate" if found.candidate_version == version else "champion",
         "candidate_version": found.candidate_version,
@@ -184,6 +187,7 @@ def _compared(found: Comparison, version: int, given: Given | None, evidence: Ma
         "verdict": given.verdict if given else None,
         "reasons": list(given.reasons) if given else [],
         "evidence": dict(evidence),
+        "explanation": dict(explanation) if explanation else None,
     }
 
 

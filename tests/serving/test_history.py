@@ -9,7 +9,7 @@ from sqlalchemy import create_engine
 from serving.history import History
 from serving.problems import Kind, Refused
 from steps.common import registry
-from steps.common.store import ledger
+from steps.common.store import ledger, models
 from steps.common.store.ledger import Alert, Completion
 from steps.promote.promote import HOLD
 from tests.servers import free_loopback_port
@@ -58,9 +58,15 @@ def test_versions_with_errors_then_and_now_and_the_reason(
     assert [one["version"] for one in history.models(1, 1)["models"]] == [two_rounds[0].version]
 
 
-def test_a_version_with_all_there_is(history: History, two_rounds: tuple[Evaluated, Evaluated]) -> None:
+def test_a_version_with_all_there_is(
+    deployment: Deployment, history: History, two_rounds: tuple[Evaluated, Evaluated]
+) -> None:
     first, second = two_rounds
+    told = models.Explanation(second.claim.claim_id, first.version, second.version, {"paragraph": ["Nothing changed."]})
+    with deployment.ledger.begin() as connection:
+        models.append_explanation(connection, told)
     found = history.model(first.version)
+    assert [one["explanation"] for one in found["comparisons"]] == [told.explanation, None]
     assert [one["role"] for one in found["comparisons"]] == ["champion", "candidate"]
     assert [one["verdict"] for one in found["comparisons"]] == [HOLD, "PROMOTE"]
     newest = found["comparisons"][0]

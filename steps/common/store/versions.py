@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, func, or_, select
+from sqlalchemy import Connection, Row, Select, and_, func, or_, select
 
 from steps.common.store.history import Given, claim_of, given_of, verdicts_under
 from steps.common.store.ledger import Claim
@@ -115,12 +115,23 @@ def _comparison(row: Row[Any]) -> Comparison:
     )  # fmt: skip
 
 
-def evidence_with(connection: Connection, version: int, limit: int) -> dict[tuple[int, int], Mapping[str, Any]]:
-    """Return the newest evidence a version took part in, whole, by claim and champion (0: none)."""
-    table = ledger.evidence
-    query = select(table).order_by(table.c.measured_at.desc(), table.c.claim_id.desc()).limit(limit)
+def evidence_with(
+    connection: Connection, version: int, limit: int
+) -> dict[tuple[int, int], tuple[Mapping[str, Any], Mapping[str, Any] | None]]:
+    """Return the newest evidence a version took part in, whole, with what was explained of it, if anything was.
+
+    By claim and champion (0: none).
+    """
+    table, told = ledger.evidence, ledger.explanations
+    same = and_(told.c.claim_id == table.c.claim_id, told.c.champion_version == table.c.champion_version)
+    query = (
+        select(table, told.c.explanation)
+        .outerjoin(told, same)
+        .order_by(table.c.measured_at.desc(), table.c.claim_id.desc())
+        .limit(limit)
+    )
     rows = connection.execute(_with(query, version))
-    return {(row.claim_id, row.champion_version): row.evidence for row in rows}
+    return {(row.claim_id, row.champion_version): (row.evidence, row.explanation) for row in rows}
 
 
 def verdicts_of(connection: Connection, claims: Sequence[int]) -> dict[int, Given]:
