@@ -54,6 +54,10 @@ def examine(laboratory: Laboratory, scenario: Scenario) -> Finding:
             found.append(_told(trained.explanation))
             wrong += _of_change(scenario, trained.explanation.error_change, size)
         wrong += _of_training(scenario, trained)
+        if scenario.market is BASE and trained.promote == "PROMOTE":
+            gain = true_gain(champion, trained.candidate)
+            found.append(f"truly better by {gain:.1%}")
+            wrong += [] if gain >= _LEAST_GAIN else [f"promoted, though truly better by {gain:.2%} only"]
         if scenario.weak_champion:
             found.append(_split(trained.explanation))
     return Finding(scenario.name, planted, " · ".join(found), " · ".join(verdicts), tuple(wrong))
@@ -72,6 +76,12 @@ def planted_change(scenario: Scenario, champion: Bundle) -> float:
         new = state == NEW_STATE
         return float(new.mean() * (squared[new].mean() - before))
     return float(squared.mean() - before)
+
+
+def true_gain(champion: Bundle, candidate: Bundle) -> float:
+    """Return by what share of RMSE a candidate is better on the base market itself, not on some draw of it."""
+    before, after = (float(np.sqrt(_squared(BASE, one)[0].mean())) for one in (champion, candidate))
+    return 1 - after / before
 
 
 def _squared(market: Market, champion: Bundle) -> tuple[np.ndarray[Any, np.dtype[np.float64]], Any]:

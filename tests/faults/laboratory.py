@@ -52,6 +52,7 @@ class Judged:
 class Trained:
     """What the steps said with a training forced: the evidence, its explanation, promote's verdict and reasons."""
 
+    candidate: bundle.Bundle
     evidence: Evidence
     explanation: Explanation
     promote: str
@@ -108,6 +109,7 @@ class Laboratory:
             explained = _newest(deployment, "SELECT * FROM explanations ORDER BY explained_at DESC")
             verdict = _newest(deployment, "SELECT * FROM verdicts WHERE step = 'promote' ORDER BY claim_id DESC")
             return Trained(
+                _loaded(deployment, newest["candidate_version"]),
                 Evidence.model_validate(newest["evidence"]),
                 Explanation.model_validate(explained["explanation"]),
                 verdict["verdict"],
@@ -117,9 +119,8 @@ class Laboratory:
     @cached_property
     def champion_bundle(self) -> bundle.Bundle:
         """Return the champion as it serves."""
-        with self.deployment("champion") as deployment, TemporaryDirectory() as folder:
-            at = registry.fetch_version(deployment.tracking, deployment.ledger, self.champion, Path(folder))
-            return bundle.load(at / bundle.FOLDER)
+        with self.deployment("champion") as deployment:
+            return _loaded(deployment, self.champion)
 
     @contextmanager
     def _source(self, scenario: Scenario, name: str) -> Iterator[RunningSource]:
@@ -130,6 +131,12 @@ class Laboratory:
         )
         with running_source("--source", str(folder), *script) as source:
             yield source
+
+
+def _loaded(deployment: Deployment, version: int) -> bundle.Bundle:
+    with TemporaryDirectory() as folder:
+        at = registry.fetch_version(deployment.tracking, deployment.ledger, version, Path(folder))
+        return bundle.load(at / bundle.FOLDER)
 
 
 def _step(deployment: Deployment, source: RunningSource, step: str, run: str, **settings: str) -> int:
