@@ -118,8 +118,10 @@ class ErrorChange(Figures):
 
     `outside`: houses unlike any before. `houses`: other houses than before among those that are alike, had they cost
     what such houses cost before. `prices`: what the same houses cost now. `houses_or_prices` stands for the two where
-    they cannot be told apart. The terms of the mean squared error add up to its change; those of RMSE are in
-    proportion to them, so that they add up to the change of RMSE.
+    they cannot be told apart: fewer than `needed_properties` new houses have their like before, or those before count
+    as fewer when re-weighted (`effective_properties`). Of the rows outside, `rarer_rows` are so by no single field:
+    houses like them were `rarer_ratio` times rarer before. The terms of the mean squared error add up to its change;
+    those of RMSE are in proportion to them, so that they add up to the change of RMSE.
     """
 
     confidence: Share
@@ -131,6 +133,8 @@ class ErrorChange(Figures):
     terms: tuple[Term, ...]
     outside_rows: Count
     outside_share: Share
+    rarer_rows: Count
+    rarer_ratio: Positive
     common_properties: Count
     effective_properties: NotNegative
     needed_properties: Count

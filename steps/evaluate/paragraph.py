@@ -123,14 +123,16 @@ def _details(term: Term, change: ErrorChange) -> str:
 
 def _novelties(change: ErrorChange) -> str:
     """Name what accounts for the houses outside: fields by their rows until that is all, then what else has a name."""
-    if not change.novelties:
-        return ", told by all their fields together"
     told: list[Novelty] = []
     for one in change.novelties:
-        enough = len(told) >= _NAMED or sum(known.rows for known in told) >= change.outside_rows
+        named = sum(known.rows for known in told) + change.rarer_rows
+        enough = len(told) >= _NAMED or named >= change.outside_rows
         if not enough or (one.value is not None and len(told) < 2 * _NAMED):
             told.append(one)
-    return ", of them " + ", ".join(f"{one.rows:,} {_novelty(one)}" for one in told)
+    which = [f"{one.rows:,} {_novelty(one)}" for one in told]
+    if change.rarer_rows:
+        which.append(f"{change.rarer_rows:,} of a kind at least {change.rarer_ratio:.0f} times rarer before")
+    return f", of them {', '.join(which)}" if which else ""
 
 
 def _novelty(one: Novelty) -> str:
@@ -138,8 +140,13 @@ def _novelty(one: Novelty) -> str:
     if one.value is not None:
         return f"with the new {title} {one.value}"
     if one.low is not None and one.high is not None:
-        return f"with {title} outside {one.low:.10g} to {one.high:.10g}"
+        return f"with {title} outside {_plain(one.low)} to {_plain(one.high)}"
     return f"{_NEVER_MET[one.field]} never met before"
+
+
+def _plain(number: float) -> str:
+    """Return a number without an exponent and without zeros that say nothing: a year is no 2,022.00."""
+    return f"{number:.2f}".rstrip("0").rstrip(".")
 
 
 def _gain_split(split: GainSplit) -> Iterator[str]:

@@ -96,6 +96,8 @@ def decompose(rows: Listings, sides: Sides, champion: Contender, known: Ranges) 
         terms=terms,
         outside_rows=outside_rows,
         outside_share=outside_rows / count,
+        rarer_rows=int(np.sum(sides.new & ground.outside & ~strange)),
+        rarer_ratio=MOST_RATIO,
         common_properties=common_houses,
         effective_properties=effective,
         needed_properties=EFFECTIVE,

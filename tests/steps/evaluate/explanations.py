@@ -68,7 +68,8 @@ factors = st.tuples(
 )
 changes = st.builds(
     ErrorChange, confidence=st.just(0.99), before_rmse=errors, new_rmse=errors, mean_squared=estimates, rmse=estimates,
-    real=st.booleans(), terms=terms, outside_rows=counts, outside_share=shares, common_properties=counts,
+    real=st.booleans(), terms=terms, outside_rows=counts, outside_share=shares, rarer_rows=counts,
+    rarer_ratio=st.just(20.0), common_properties=counts,
     effective_properties=errors, needed_properties=st.just(500), novelties=st.lists(novelties, max_size=9).map(tuple),
     factors=factors,
 )  # fmt: skip

@@ -72,7 +72,8 @@ def change(**values: Any) -> Explanation:
 
     found: dict[str, Any] = {
         "confidence": 0.99, "before_rmse": 50_000, "new_rmse": 90_000, "mean_squared": around(5e9),
-        "rmse": around(40_000), "real": True, "outside_rows": 75, "outside_share": 0.075, "common_properties": 925,
+        "rmse": around(40_000), "real": True, "outside_rows": 75, "outside_share": 0.075, "rarer_rows": 0,
+        "rarer_ratio": 20, "common_properties": 925,
         "effective_properties": 800, "needed_properties": 500, "novelties": [],
         "factors": [{"of": "before", "factor": 1.0}, {"of": "common", "factor": 1.7}, {"of": "outside", "factor": 2}],
         "terms": [
@@ -117,6 +118,11 @@ def test_what_is_outside_is_named_until_it_is_all_and_a_new_state_always() -> No
         "20 with living area outside 1500 to 50000, 1 with the new state guam; "
         "in the median they cost 2.00 times what it says"
     ) in told
+
+
+def test_houses_outside_by_no_single_field_are_said_to_be_rarer() -> None:
+    (told,) = [sentence for sentence in sentences(change(rarer_rows=75)) if "outside anything" in sentence]
+    assert "75 of the new rows, 7.5%, of them 75 of a kind at least 20 times rarer before; in the median" in told
 
 
 def test_what_cannot_be_told_apart_says_what_is_missing() -> None:
