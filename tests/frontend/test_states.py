@@ -13,7 +13,7 @@ from local.mlflow_server import MlflowServer
 from local.postgres import Server
 from tests.frontend.running import Frontend, open_page, open_tab, showing, window
 from tests.frontend.test_page import TABS, price_it, said
-from tests.servers import fresh_databases, free_loopback_port
+from tests.servers import free_loopback_port, fresh_databases
 from tests.serving.running import Service, environment, register, running
 from tests.steps.conftest import emptied
 from tests.steps.deployment import Deployment
