@@ -157,7 +157,9 @@ def _results(run: Run, fields: Sequence[Field]) -> None:
         **{name: known("field", name) for name in names},
     }, alt=text("batch.table_alt"))  # fmt: skip
     if refused:
-        listed = [[str(row.line), Cell(one.problem, "words")] for row, one in refused[:_SHOWN_REFUSALS]]
+        listed: list[list[str | Cell]] = [
+            [str(row.line), Cell(one.problem, "words")] for row, one in refused[:_SHOWN_REFUSALS]
+        ]
         st.html(table([text("batch.line"), text("batch.problem")], listed, text("batch.refusals"), left=2, short=True))
         if len(refused) > _SHOWN_REFUSALS:
             st.caption(text("batch.more_refusals", shown=_SHOWN_REFUSALS))

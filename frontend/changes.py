@@ -118,7 +118,8 @@ def slices(found: Sequence[Json]) -> str:
         candidate, champion = one["candidate"]["rmse"], (one["champion"] or {}).get("rmse")
         change = percent(candidate / champion - 1) if candidate is not None and champion else NOTHING
         rows.append([
-            known("slice", one["by"]), str(one["value"]), number(one["rows"]), money(champion), money(candidate), change,
+            known("slice", one["by"]), str(one["value"]), number(one["rows"]), money(champion), money(candidate),
+            change,
         ])  # fmt: skip
     names = ("slice_by", "slice", "rows", "champion_short", "candidate_short", "change")
     head = [text(f"why.{name}") for name in names]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any, Final
@@ -24,6 +24,7 @@ _FRAME_PIXELS: Final = 80
 _HISTORY_PIXELS: Final = 330
 
 Rows = Sequence[Mapping[str, Any]]
+Drawing = alt.LayerChart | alt.FacetChart | alt.Chart
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,10 @@ def ink() -> tuple[str, str, str]:
     return _INK["dark" if st.runtime.exists() and st.context.theme.type == "dark" else "light"]
 
 
-def inked[C: alt.Chart | alt.LayerChart](chart: C) -> C:
+def inked(chart: Drawing) -> Drawing:
     """Return a chart whose words can be read on the background there is: Streamlit's own are too pale, or black."""
     strong, soft, _ = ink()
-    inked: C = (
+    inked: Drawing = (
         chart.configure_text(color=strong, fontSize=12.5)
         .configure_axis(labelColor=soft, titleColor=soft, labelFontSize=12, titleFontSize=12.5)
         .configure_legend(labelColor=soft, labelFontSize=12.5)
@@ -54,18 +55,23 @@ def inked[C: alt.Chart | alt.LayerChart](chart: C) -> C:
     return inked
 
 
+def plot(rows: Iterable[Mapping[str, Any]]) -> alt.Chart:
+    """Return a chart of rows, with nothing drawn yet."""
+    return alt.Chart(alt.Data(values=list(rows)))  # type: ignore[no-untyped-call]  # Altair has no types there
+
+
 def dollars(title: str) -> alt.Axis:
     """Return an axis in dollars, in thousands where they are many."""
     return alt.Axis(format="$,.3~s", title=title, tickCount=5, labelOverlap=True)
 
 
-def history(rows: Rows) -> alt.LayerChart:
+def history(rows: Rows) -> Drawing:
     """Draw RMSE and MAE over versions; rows hold version, measure, error and champion."""
     colors = alt.Color(
         "measure:N", title=None, scale=alt.Scale(domain=["RMSE", "MAE"], range=[UP, DOWN]),
         legend=alt.Legend(orient="top", offset=0),
     )  # fmt: skip
-    chart = alt.Chart(alt.Data(values=list(rows)))
+    chart = plot(rows)
     x = alt.X("version:O", title=text("models.version"), axis=alt.Axis(labelAngle=0))
     y = alt.Y("error:Q", axis=dollars(text("models.error_axis")), scale=alt.Scale(zero=False, padding=12))
     hints = [
@@ -84,10 +90,10 @@ def history(rows: Rows) -> alt.LayerChart:
     return alt.layer(lines, points, rings, words).properties(height=_HISTORY_PIXELS)
 
 
-def reigns(rows: Rows) -> alt.Chart:
+def reigns(rows: Rows) -> Drawing:
     """Draw who was champion when; rows hold version, start and end as times."""
-    return (
-        alt.Chart(alt.Data(values=list(rows)))
+    drawn: alt.Chart = (
+        plot(rows)
         .mark_bar(cornerRadius=3, height=14)
         .encode(
             x=alt.X("start:T", title=text("models.time"), axis=alt.Axis(labelOverlap=True, tickCount=4)),
@@ -104,15 +110,16 @@ def reigns(rows: Rows) -> alt.Chart:
             height=_ROW_PIXELS * len({row["version"] for row in rows}) + _FRAME_PIXELS,
         )
     )
+    return drawn
 
 
-def drift(rows: Rows) -> alt.LayerChart:
+def drift(rows: Rows) -> Drawing:
     """Draw each column's PSI beside what chance alone reaches; rows hold column, psi, chance and changed."""
     y = alt.Y("column:N", sort=None, title=None, axis=alt.Axis(labelLimit=130))
     # Most columns lie near zero and a few at eight: a plain scale would show the few alone.
     scale = alt.Scale(type="symlog", constant=0.1, domainMin=0)
     axis = alt.Axis(values=[0, 0.1, 0.25, 0.5, 1, 2, 4, 8], format="~g", labelOverlap=True)
-    chart = alt.Chart(alt.Data(values=list(rows)))
+    chart = plot(rows)
     hints = [
         alt.Tooltip("column:N", title=text("batches.column")), alt.Tooltip("psi:Q", title="PSI", format=".3f"),
         alt.Tooltip("chance:Q", title=text("batches.chance"), format=".3f"),
@@ -125,10 +132,10 @@ def drift(rows: Rows) -> alt.LayerChart:
     return alt.layer(bars, chance).properties(height=_ROW_PIXELS * len(rows) + _FRAME_PIXELS)
 
 
-def intervals(found: Sequence[Figure], axis: alt.Axis) -> alt.LayerChart:
+def intervals(found: Sequence[Figure], axis: alt.Axis) -> Drawing:
     """Draw figures as bars from zero with their intervals; those that may be chance are quiet."""
     rows = [{"name": one.name, "point": one.point, "low": one.low, "high": one.high, "real": one.real} for one in found]
-    chart = alt.Chart(alt.Data(values=rows))
+    chart = plot(rows)
     y = alt.Y("name:N", sort=None, title=None, axis=alt.Axis(labelLimit=150))
     hints = [
         alt.Tooltip("name:N", title=" "),
@@ -142,9 +149,9 @@ def intervals(found: Sequence[Figure], axis: alt.Axis) -> alt.LayerChart:
     return alt.layer(bars, spans).properties(height=_ROW_PIXELS * len(rows) + _FRAME_PIXELS)
 
 
-def attributions(rows: Rows) -> alt.LayerChart:
+def attributions(rows: Rows) -> Drawing:
     """Draw changes of mean |SHAP| with their bands; rows hold name, change, low, high, luck and stands_out."""
-    chart = alt.Chart(alt.Data(values=[{**row, "below": -row["luck"]} for row in rows]))
+    chart = plot([{**row, "below": -row["luck"]} for row in rows])
     y = alt.Y("name:N", sort=None, title=None, axis=alt.Axis(labelLimit=150))
     x = alt.X("below:Q", title=text("why.shap_axis"), axis=alt.Axis(format="+.2~f", tickCount=5, labelOverlap=True))
     color = alt.Color("stands_out:N", legend=None, scale=alt.Scale(domain=[True, False], range=[UP, QUIET]))
@@ -158,11 +165,11 @@ def attributions(rows: Rows) -> alt.LayerChart:
     return alt.layer(luck, spans, points).properties(height=_ROW_PIXELS * len(rows) + _FRAME_PIXELS)
 
 
-def draw(chart: alt.Chart | alt.LayerChart, name: str, about: str = "") -> None:
+def draw(chart: Drawing, name: str, about: str = "") -> None:
     """Put a chart on the page under its title, with words for whoever cannot see it; `name` leads to both texts.
 
     The title is the page's, not the chart's: that one would be cut off on a phone.
     """
     below = f"<p>{escape(about)}</p>" if about else ""
     st.html(f'<div class="ap-chart"><h3>{escape(text(name))}</h3>{below}</div>')
-    st.altair_chart(inked(chart), key=name.replace(".", "-"), alt=text(f"{name}_alt"))
+    st.altair_chart(inked(chart), key=name, alt=text(f"{name}_alt"))

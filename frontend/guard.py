@@ -38,7 +38,7 @@ def guarded(part: str) -> Iterator[None]:
 
 @cache
 def _log() -> Any:
-    processors = [
+    processors: list[Any] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso"),
         structlog.processors.format_exc_info,

@@ -45,8 +45,9 @@ def table(
         f'<th scope="col" class="{_side(place, left)}">{escape(one)}</th>' for place, one in enumerate(head)
     )
     body = "".join(f"<tr>{''.join(_cell(one, place, left) for place, one in enumerate(row))}</tr>" for row in rows)
+    named = escape(caption or head[0])
     return (
-        f'<div class="ap-scroll{" ap-short" * short}" tabindex="0" role="region" aria-label="{escape(caption or head[0])}">'
+        f'<div class="ap-scroll{" ap-short" * short}" tabindex="0" role="region" aria-label="{named}">'
         f'<table class="ap-table">{above}<thead><tr>{names}</tr></thead><tbody>{body}</tbody></table></div>'
     )
 

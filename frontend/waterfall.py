@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import altair as alt
 
-from frontend.charts import DOWN, QUIET, UP, dollars, ink
+from frontend.charts import DOWN, QUIET, UP, Drawing, dollars, ink, plot
 from frontend.formats import money, signed
 from frontend.texts import known, text
 
@@ -69,7 +69,7 @@ def bars(explanation: Mapping[str, Any], most: int = MOST) -> list[Bar]:
     return found
 
 
-def waterfall(found: Sequence[Bar], base: float, price: float) -> alt.LayerChart:
+def waterfall(found: Sequence[Bar], base: float, price: float) -> Drawing:
     """Draw the bars one under the other, each from where the one above ended, between a mark for base and for price."""
     rows = [
         {
@@ -87,10 +87,10 @@ def waterfall(found: Sequence[Bar], base: float, price: float) -> alt.LayerChart
     # On the right there is room for an amount.
     scale = alt.Scale(domain=[min(reached) - margin, max(reached) + 4 * margin], nice=False, zero=False)
     y = alt.Y("place:O", axis=None, scale=alt.Scale(paddingInner=0.62, paddingOuter=0.5))
-    every, marked = (alt.Chart(alt.Data(values=held)) for held in ([*rows, *ends], ends))
-    drawn = alt.Chart(alt.Data(values=rows)).mark_bar(cornerRadius=2).encode(
-        x=alt.X("start:Q", scale=scale, axis=dollars(text("explain.axis")), title=text("explain.axis")), x2="end:Q", y=y,
-        color=_color(), tooltip=_hints(),
+    every, marked = (plot(held) for held in ([*rows, *ends], ends))
+    drawn = plot(rows).mark_bar(cornerRadius=2).encode(
+        x=alt.X("start:Q", scale=scale, axis=dollars(text("explain.axis")), title=text("explain.axis")), x2="end:Q",
+        y=y, color=_color(), tooltip=_hints(),
     )  # fmt: skip
     right = alt.X("right:Q", scale=scale)
     marks = marked.mark_tick(thickness=4, size=22, color=QUIET, aria=False).encode(x=right, y=y)
@@ -101,7 +101,7 @@ def waterfall(found: Sequence[Bar], base: float, price: float) -> alt.LayerChart
     return alt.layer(drawn, marks, labels, amounts).properties(height=_ROW_PIXELS * (len(rows) + 2) + _FRAME_PIXELS)
 
 
-def force(found: Iterable[Bar], base: float, price: float) -> alt.LayerChart:
+def force(found: Iterable[Bar], base: float, price: float) -> Drawing:
     """Draw what pushes the price up from the left against what pushes it down from the right; they meet at it."""
     held = list(found)
     segments = [*pushing(held, price, up=True), *pushing(held, price, up=False)]
@@ -110,12 +110,12 @@ def force(found: Iterable[Bar], base: float, price: float) -> alt.LayerChart:
     width = max(high - low, 1.0)
     scale = alt.Scale(domain=[low - _MARGIN * width, high + _MARGIN * width], nice=False, zero=False)
     line = alt.value(_FORCE_LINE)
-    bar = alt.Chart(alt.Data(values=segments)).mark_bar(height=34, stroke=ink()[2], strokeWidth=1).encode(
+    bar = plot(segments).mark_bar(height=34, stroke=ink()[2], strokeWidth=1).encode(
         x=alt.X("start:Q", scale=scale, axis=dollars(text("explain.axis")), title=text("explain.axis")), x2="end:Q",
         y=line, color=_color(), tooltip=_hints(),
     )  # fmt: skip
     named = [one for one in segments if (one["end"] - one["start"]) / width >= _NAMED_SHARE]
-    names = alt.Chart(alt.Data(values=named)).mark_text(dy=30, aria=False, limit=130).encode(
+    names = plot(named).mark_text(dy=30, aria=False, limit=130).encode(
         x=alt.X("middle:Q", scale=scale), y=line, text="label:N"
     )  # fmt: skip
     return alt.layer(bar, names, *_ends(base, price, (low + high) / 2, scale)).properties(height=_FORCE_PIXELS)
@@ -125,9 +125,9 @@ def _ends(base: float, price: float, middle: float, scale: alt.Scale) -> list[al
     """Return the marks of base and price with their words, one above the other lest they meet."""
     drawn = []
     for key, at, height in (("base", base, 12), ("price", price, 32)):
-        one = alt.Chart(alt.Data(values=[{"at": at, "label": f"{text(f'explain.{key}')} {money(at)}"}]))
+        one = plot([{"at": at, "label": f"{text(f'explain.{key}')} {money(at)}"}])
         x = alt.X("at:Q", scale=scale)
-        side = "left" if at < middle else "right"
+        side: Literal["left", "right"] = "left" if at < middle else "right"
         drawn.append(one.mark_rule(strokeWidth=2, aria=False).encode(
             x=x, y=alt.value(height - 8), y2=alt.value(_FORCE_LINE + 17)
         ))  # fmt: skip

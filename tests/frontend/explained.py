@@ -34,8 +34,10 @@ EXPLANATION: dict[str, Any] = {
     "new": {"batches": [4], "rows": 64_000, "properties": 63_500},
     "table": {
         "confidence": 0.95,
-        "cells": [cell("champion", "all", 128_700), cell("candidate", "all", 57_000), cell("champion", "new", 181_200),
-                  cell("candidate", "new", 66_100), cell("champion", "before", 47_300), cell("candidate", "before", 48_900)],
+        "cells": [
+            cell("champion", "all", 128_700), cell("candidate", "all", 57_000), cell("champion", "new", 181_200),
+            cell("candidate", "new", 66_100), cell("champion", "before", 47_300), cell("candidate", "before", 48_900),
+        ],
         "gains": [
             {"on": on, "rows": rows, "rmse": estimate(gain, half), "mae": estimate(gain, half)}
             for on, rows, gain, half in (("all", 144_000, 71_700, 1_200), ("new", 64_000, 115_100, 2_100),
@@ -68,9 +70,8 @@ EXPLANATION: dict[str, Any] = {
     },
     "notes": [],
     "paragraph": [
-        "Over all 144,000 test rows the candidate, version 5, has an RMSE of $57,000 where the champion, version 4, has "
-        "$128,700: $71,700 less ($70,500 to $72,900 at 95%).",
-        "90.6% of the new houses are outside anything the champion was trained on, and they raise its error by $121,400.",
+        "Over all 144,000 test rows the candidate has an RMSE of $57,000, $71,700 less ($70,500 to $72,900 at 95%).",
+        "90.6% of the new houses are outside anything it was trained on, and they raise its error by $121,400.",
         "New data bring $70,950 of the gain, new tuning $450, which may be luck (less than $420 is).",
     ],
 }  # fmt: skip
@@ -79,8 +80,8 @@ EXPLANATION: dict[str, Any] = {
 def comparison(**changes: Any) -> dict[str, Any]:
     """Return a comparison of version 5 with version 4."""
     return {
-        "role": "candidate", "candidate_version": 5, "champion_version": 4, "batch_number": 4, "run_id": "run of batch 4",
-        "measured_at": "2026-11-26T10:02:11+00:00", "verdict": "PROMOTE",
+        "role": "candidate", "candidate_version": 5, "champion_version": 4, "batch_number": 4,
+        "run_id": "run of batch 4", "measured_at": "2026-11-26T10:02:11+00:00", "verdict": "PROMOTE",
         "reasons": [{"code": "BETTER", "sentence": "RMSE falls from $128,700 to $57,000 on the same rows."}],
         "evidence": evidence(57_000, 128_700, slices=[part("price_band", "100k to 200k", 55_000, 50_000)]),
         "explanation": EXPLANATION, **changes,

@@ -43,6 +43,12 @@ def larger(found: list[Row]) -> list[Row]:
     return changed(found, house_size=batches.times(2.2), price=batches.times(1.3))
 
 
+def mixed() -> list[Row]:
+    """Return a third of each of the three batches before it, or of the like."""
+    part = ROWS // 3
+    return [*rows(3)[:part], *larger(rows(4)[:part]), *rows(5, status="ready_to_build")[:part]]
+
+
 def write(deployment: Deployment) -> None:
     """Take four batches through: version 1 promoted, version 2 promoted over it, version 3 held back, one skipped."""
     with _led_by(deployment):
@@ -50,10 +56,10 @@ def write(deployment: Deployment) -> None:
         _decided(deployment, first, 30, None, (61_000.0, 0.0))
         second = _taken(deployment, 1, larger(rows(1)))
         _decided(deployment, second, 60, 1, (47_300.0, 60_400.0))
-        third = _taken(deployment, 2, rows(2, status="sold"))
+        third = _taken(deployment, 2, rows(2, status="ready_to_build"))
         _decided(deployment, third, 45, 2, SAME)
         # Of all kinds there were before, in their proportions.
-        skipped = _taken(deployment, 3, [*rows(3)[:800], *larger(rows(4)[:400])])
+        skipped = _taken(deployment, 3, mixed())
         finish(deployment, skipped, "SKIP")
 
 
@@ -81,8 +87,10 @@ def _decided(deployment: Deployment, claim: Claim, trees: int, champion: int | N
     deployment.complete(claim, "tune")
     version = _trained(deployment, claim, trees)
     deployment.complete(claim, "train", summary={"version": version})
-    learned = {"candidate_version": version, "batches": list(range(claim.batch_number + 1)), "rows": 240}
-    found = evidence(rmse[0], rmse[1] if champion else None, champion_version=champion or 1, **learned)
+    found = evidence(
+        rmse[0], rmse[1] if champion else None, champion_version=champion or 1, candidate_version=version, rows=240,
+        batches=list(range(claim.batch_number + 1)),
+    )  # fmt: skip
     promote.measure(deployment, claim, version, champion, found)
     assert promote.run(claim.run_id) in {0, 99}
 

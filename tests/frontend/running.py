@@ -13,15 +13,15 @@ from typing import Any, Self
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, expect, sync_playwright
 
 from tests.servers import ROOT, free_loopback_port
 
 START_SECONDS = 90
 # A click on a machine that does other things too.
 PATIENCE_MILLISECONDS = 45_000
-DESKTOP = {"width": 1280, "height": 900}
-PHONE = {"width": 390, "height": 844}
+DESKTOP: ViewportSize = {"width": 1280, "height": 900}
+PHONE: ViewportSize = {"width": 390, "height": 844}
 _LOOK_MILLISECONDS, _AT_REST = 100, 3
 _PROGRAMS = ("chromium", "chromium-browser", "google-chrome-stable")
 
@@ -88,6 +88,7 @@ def chromium() -> Iterator[Browser]:
     program = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, _PROGRAMS)), None)
     if program is None:
         pytest.fail("no Chromium was found; `make browser` installs it, or CHROMIUM= names its program")
+    expect.set_options(timeout=PATIENCE_MILLISECONDS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         yield browser

@@ -7,7 +7,7 @@ from itertools import product
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, ViewportSize
 
 from frontend.texts import every
 from tests.frontend.conftest import Shown
@@ -15,7 +15,7 @@ from tests.frontend.running import DESKTOP, PHONE, open_page, open_tab, settled,
 from tests.servers import ROOT
 
 FOLDER = ROOT / ".screenshots"
-WIDTHS = {"desktop": DESKTOP, "phone": PHONE}
+WIDTHS: dict[str, ViewportSize] = {"desktop": DESKTOP, "phone": PHONE}
 LOOKS = list(product(WIDTHS, ("light", "dark")))
 
 
@@ -32,7 +32,7 @@ def test_pictures(shown: Shown, browser: Browser, width: str, scheme: str) -> No
                 settled(page)
             if tab == "batch":
                 _price_a_file(page)
-            _whole(page, FOLDER / f"{tab}-{width}-{scheme}.png")
+            _whole(page, WIDTHS[width], FOLDER / f"{tab}-{width}-{scheme}.png")
 
 
 def _price_a_file(page: Page) -> None:
@@ -47,11 +47,10 @@ def _price_a_file(page: Page) -> None:
     settled(page)
 
 
-def _whole(page: Page, path: Path) -> None:
+def _whole(page: Page, size: ViewportSize, path: Path) -> None:
     """Take all of the page, not only what fits the window: Streamlit scrolls inside it."""
     height = page.evaluate("() => document.querySelector('[data-testid=stMainBlockContainer]').scrollHeight + 80")
-    before = page.viewport_size
-    page.set_viewport_size({"width": before["width"], "height": max(int(height), before["height"])})
+    page.set_viewport_size({"width": size["width"], "height": max(int(height), size["height"])})
     page.wait_for_timeout(900)
     page.screenshot(path=path)
-    page.set_viewport_size(before)
+    page.set_viewport_size(size)

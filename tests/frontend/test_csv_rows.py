@@ -28,7 +28,8 @@ def test_columns_are_matched_by_name_in_any_order_and_others_are_named() -> None
 
 
 @pytest.mark.parametrize("content", [
-    "state;bed\nÅland;3\n".encode("cp1252"), "state\tbed\nÅland\t3\n".encode(), "state,bed\nÅland,3\n".encode("utf-8-sig"),
+    "state;bed\nÅland;3\n".encode("cp1252"), "state\tbed\nÅland\t3\n".encode(),
+    "state,bed\nÅland,3\n".encode("utf-8-sig"),
     'state,bed\r\n"Åland","3"\r\n'.encode(),
 ])  # fmt: skip
 def test_what_spreadsheets_write_is_read(content: bytes) -> None:

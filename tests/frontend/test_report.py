@@ -23,7 +23,7 @@ class Parsed(HTMLParser):
         self.open: list[str] = []
         self.feed(page)
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002  # its signature
         """Note a tag."""
         self.tags.append(tag)
         if tag not in self.VOID:

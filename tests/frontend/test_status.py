@@ -34,7 +34,8 @@ def served(trouble: str | None = None) -> dict[str, Any]:
     (served(), decided(30, 200), raised(), ["newest verdict is 1 d old"]),
     (served(), decided(23), raised(1, 2), ["seven days: 2. The newest"]),
     (served(), decided(23), raised(24 * 8), []),
-    (served("Version 4 has no files."), decided(30), raised(1), ["Version 3 goes on serving", "1 d old", "moved by hand"]),
+    (served("Version 4 has no files."), decided(30), raised(1),
+     ["Version 3 goes on serving", "1 d old", "moved by hand"]),
 ])  # fmt: skip
 def test_warnings(info: Any, batches: Any, alerts: Any, said: list[str]) -> None:
     found = warnings(info, batches, alerts, NOW)

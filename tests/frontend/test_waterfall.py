@@ -66,7 +66,8 @@ def test_both_pictures_have_an_axis_with_its_unit() -> None:
 @pytest.mark.parametrize(("feature", "given_value", "wanted"), [
     ("city_price", "agawam, massachusetts", "Agawam, Massachusetts"),
     ("city_price", "new york (never seen), ohio", "New York (never seen), Ohio"),
-    ("status_price", "for_sale", "For sale"), ("zip_price", "01001", "01001"), ("house_size", "1,800 sqft", "1,800 sqft"),
+    ("status_price", "for_sale", "For sale"), ("zip_price", "01001", "01001"),
+    ("house_size", "1,800 sqft", "1,800 sqft"),
 ])  # fmt: skip
 def test_values_as_people_write_them(feature: str, given_value: str, wanted: str) -> None:
     assert value({"feature": feature, "value": given_value}) == wanted
