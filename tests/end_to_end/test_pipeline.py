@@ -16,9 +16,6 @@ import pytest
 from tests.end_to_end.running import System, left_running, write_source
 from tests.steps.common.listings import HOUSE
 
-# Among the long runs: on a busy machine it takes a quarter of an hour.
-pytestmark = pytest.mark.faults
-
 STEPS = ("fetch", "validate", "clean", "tune", "train", "evaluate", "promote")
 ROWS = 5000
 # Everything there is, as counts and contents, but for Airflow's and MLflow's own book-keeping.
