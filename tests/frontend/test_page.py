@@ -190,7 +190,8 @@ def test_the_api_stopped_in_the_middle_and_started_again(page: Page, shown: Show
     finally:
         shown.api.start()
         shown.api.wait_until(lambda: shown.api.version() == 2)
-    expect(page.get_by_text(said("status.api"), exact=True)).to_be_visible()
+    expect(page.locator(".st-key-away")).to_have_count(0)
+    settled(page)
     assert price_it(page) == before
 
 
