@@ -164,11 +164,15 @@ def choose(page: Page, label: str, option: str) -> None:
 def test_why_it_changed_and_the_report_to_take_away(page: Page) -> None:
     open_tab(page, said("tab.why"))
     expect(page.get_by_role("heading", name="Version 2 beside version 1")).to_be_visible()
+    expect(page.get_by_text("90.6% of the new houses").first).to_be_visible()
+    expect(bars(page, "why.error_change_alt")).to_have_count(4)
+    expect(bars(page, "why.gain_split_alt")).to_have_count(3)
     with page.expect_download() as started:
         page.get_by_role("button", name=said("why.report")).click()
     assert started.value.suggested_filename == "why-version-2-beside-1.html"
     report = started.value.path().read_text("utf-8")
     assert "$47,300" in report
+    assert "+$70,950" in report
     assert "<script" not in report
     assert "://" not in report
     choose(page, said("why.choose"), "Version 3")

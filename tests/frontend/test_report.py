@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from frontend import report
-from tests.frontend.explained import comparison
+from steps.common.explanation import Explanation
+from tests.frontend.explained import EXPLANATION, comparison
 
 EVIL = '</p><script>alert(1)</script><img src="http://elsewhere">'
 
@@ -32,6 +33,10 @@ class Parsed(HTMLParser):
     def handle_endtag(self, tag: str) -> None:
         """Close a tag, the one opened last."""
         assert self.open.pop() == tag
+
+
+def test_the_explanation_shown_here_is_one_that_evaluate_may_write() -> None:
+    assert Explanation.model_validate(EXPLANATION).champion_version == comparison()["champion_version"]
 
 
 def test_every_part_of_the_explanation_with_its_figures() -> None:
