@@ -19,7 +19,7 @@ FOLDER = ROOT / ".screenshots"
 # Those the README shows; what is in them beside prices is a test's history, made up.
 PICTURES = ROOT / "frontend" / "pictures"
 README = {("predict", "desktop", "light"), ("explain", "desktop", "light")}
-TALLEST = 1500
+TALLEST = 1310
 WIDTHS: dict[str, ViewportSize] = {"desktop": DESKTOP, "phone": PHONE}
 LOOKS = list(product(WIDTHS, ("light", "dark")))
 
