@@ -13,7 +13,7 @@ import streamlit as st
 
 from frontend import batch, batches, explain, models, predict, status, why
 from frontend.guard import guarded
-from frontend.navigation import TABS, labels, remember
+from frontend.navigation import TABS, follow, labels, remember
 from frontend.texts import LANGUAGES, language, text
 
 _STYLE: Final = Path(__file__).with_name("style.css")
@@ -38,10 +38,9 @@ def main() -> None:
     with guarded("banner"):
         status.warn()
     chosen = language()
-    places = st.tabs(
-        labels(), default=labels()[TABS.index(st.session_state.get("tab", TABS[0]))], key=f"tabs-{chosen}",
-        on_change=remember, args=(chosen,),
-    )  # fmt: skip
+    # Not as the tabs' default: one that changes with every click makes quick clicks undo each other.
+    st.session_state.setdefault(f"tabs-{chosen}", labels()[TABS.index(st.session_state.get("tab", TABS[0]))])
+    places = st.tabs(labels(), key=f"tabs-{chosen}", on_change=remember, args=(chosen,))
     for tab, place in zip(TABS, places, strict=True):
         if place.open:
             with place, guarded(tab):
@@ -52,6 +51,7 @@ def _choose_language() -> None:
     st.session_state.setdefault("language", language())
     st.segmented_control(
         "Language · Idioma", list(LANGUAGES), format_func=LANGUAGES.__getitem__, key="language", required=True,
+        on_change=follow,
         label_visibility="collapsed", width="stretch",
     )  # fmt: skip
 

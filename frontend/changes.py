@@ -111,6 +111,37 @@ def features(found: Iterable[Json]) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
+def attributions(found: Iterable[Json]) -> str:
+    """Return how much each feature moves prices in both models, and which change stands out of luck."""
+    rows = [
+        [known("feature", one["feature"]), f"{one['champion']:.4f}", f"{one['candidate']:.4f}",
+         f"{one['change']['point']:+.4f}", f"{one['change']['low']:+.4f} … {one['change']['high']:+.4f}",
+         f"{one['luck']:.4f}", text("why.yes") if one["stands_out"] else text("why.no")]
+        for one in found
+    ]  # fmt: skip
+    names = ("feature", "champion_short", "candidate_short", "change", "band", "luck", "stands_out")
+    return table([text(f"why.{name}") for name in names], rows, text("why.shap_table"))
+
+
+def novelties(found: Iterable[Json]) -> str:
+    """Return what of the new houses the champion had never met, by field."""
+    rows = [
+        [known("field", one["field"]), _novelty(one), number(one["rows"]), percent(one["share"]),
+         number(one["rows_before"])]
+        for one in found
+    ]  # fmt: skip
+    names = ("feature", "never_met", "rows", "share", "rows_before")
+    return table([text(f"why.{name}") for name in names], rows, text("why.novelties"), left=2)
+
+
+def _novelty(one: Json) -> str:
+    if one.get("value") is not None:
+        return str(one["value"])
+    if one.get("low") is None:
+        return NOTHING
+    return text("why.outside", low=f"{one['low']:,.10g}", high=f"{one['high']:,.10g}")
+
+
 def slices(found: Sequence[Json]) -> str:
     """Return both models' RMSE per slice of the test rows."""
     rows = []

@@ -22,6 +22,8 @@ _ROW_PIXELS: Final = 30
 # A chart's height holds its legend and its axis too.
 _FRAME_PIXELS: Final = 80
 _HISTORY_PIXELS: Final = 330
+# An axis that ends before the bound that counts would make nothing look like much.
+_LEAST_PSI: Final = 0.25
 
 Rows = Sequence[Mapping[str, Any]]
 Drawing = alt.LayerChart | alt.FacetChart | alt.Chart
@@ -96,7 +98,11 @@ def reigns(rows: Rows) -> Drawing:
         plot(rows)
         .mark_bar(cornerRadius=3, height=14)
         .encode(
-            x=alt.X("start:T", title=text("models.time"), axis=alt.Axis(labelOverlap=True, tickCount=4)),
+            x=alt.X(
+                "start:T",
+                title=text("models.time"),
+                axis=alt.Axis(labelOverlap=True, tickCount=4, format="%b %d, %H:%M"),
+            ),
             x2="end:T",
             y=alt.Y("version:O", title=text("models.version")),
             color=alt.Color("now:N", legend=None, scale=alt.Scale(domain=[True, False], range=[UP, QUIET])),
@@ -117,7 +123,8 @@ def drift(rows: Rows) -> Drawing:
     """Draw each column's PSI beside what chance alone reaches; rows hold column, psi, chance and changed."""
     y = alt.Y("column:N", sort=None, title=None, axis=alt.Axis(labelLimit=130))
     # Most columns lie near zero and a few at eight: a plain scale would show the few alone.
-    scale = alt.Scale(type="symlog", constant=0.1, domainMin=0)
+    most = max([_LEAST_PSI, *(float(row[name]) for row in rows for name in ("psi", "chance"))])
+    scale = alt.Scale(type="symlog", constant=0.1, domain=[0, 1.05 * most])
     axis = alt.Axis(values=[0, 0.1, 0.25, 0.5, 1, 2, 4, 8], format="~g", labelOverlap=True)
     chart = plot(rows)
     hints = [

@@ -23,6 +23,7 @@ from frontend.texts import every, text
 _EXPECTED: Final = frozenset({"no-model", "not-found", "not-ready"})
 # The whole API is away: the banner says so, once for the page.
 AWAY: Final = frozenset({"down", "slow", "stranger"})
+NOTED_AWAY: Final = "api-away"
 
 
 @contextmanager
@@ -61,6 +62,8 @@ def show(trouble: Trouble, part: str) -> None:
         if trouble.kind in _EXPECTED:
             st.info(sentence(trouble), icon=":material/info:")
         elif trouble.kind in AWAY:
+            # The banner draws the page anew once the API is back.
+            st.session_state[NOTED_AWAY] = True
             st.markdown(text("trouble.away"))
         else:
             st.warning(sentence(trouble), icon=":material/cloud_off:")

@@ -23,6 +23,11 @@ def remember(chosen: str) -> None:
         st.session_state["tab"] = TABS[labels().index(opened)]
 
 
+def follow() -> None:
+    """Take the open tab along into the language just chosen."""
+    open_tab(st.session_state.get("tab", TABS[0]))
+
+
 def open_tab(tab: str) -> None:
     """Open a tab, as a link on another does."""
     st.session_state["tab"] = tab

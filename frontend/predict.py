@@ -24,6 +24,7 @@ from frontend.texts import known, text
 _EARLIEST, _LATEST = dt.date(1800, 1, 1), dt.date(2100, 1, 1)
 _PRICED: Final = "priced"
 _FIELDS: Final = "fields"
+_CATEGORIES: Final = "known-categories"
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,10 @@ def show() -> None:
         show_trouble(fields, "predict")
         return
     info = client.api().model_info()
-    categories = {} if isinstance(info, Trouble) else info["known_categories"]
+    if not isinstance(info, Trouble):
+        st.session_state[_CATEGORIES] = info["known_categories"]
+    # While the API is away, those it last had: a list must not turn into a field to type in.
+    categories = st.session_state.get(_CATEGORIES, {})
     left, right = st.columns([3, 2], gap="large")
     with left, st.form("house", border=False, enter_to_submit=True):
         typed = _draw(fields, categories)

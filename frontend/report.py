@@ -9,7 +9,7 @@ from typing import Any, Final
 from frontend import changes
 from frontend.charts import DOWN, UP, Figure
 from frontend.formats import moment, signed
-from frontend.tables import sentences, table
+from frontend.tables import sentences
 from frontend.texts import known, language, text
 
 Json = Mapping[str, Any]
@@ -57,11 +57,13 @@ def _parts(compared: Json, explanation: Json) -> Iterator[str]:
         yield changes.table_of(explanation["table"])
     if explanation.get("error_change"):
         yield _bars(changes.terms(explanation["error_change"]), text("why.error_change"))
+        if explanation["error_change"]["novelties"]:
+            yield changes.novelties(explanation["error_change"]["novelties"])
     if explanation.get("gain_split"):
         yield _bars(changes.parts(explanation["gain_split"]), text("why.gain_split"))
         yield changes.fits(explanation["gain_split"]["fits"])
     if explanation.get("attributions"):
-        yield _features(explanation["attributions"]["features"])
+        yield changes.attributions(explanation["attributions"]["features"])
     if compared["evidence"].get("slices"):
         yield changes.slices(compared["evidence"]["slices"])
     notes = [*compared["evidence"].get("notes", ()), *explanation.get("notes", ())]
@@ -85,13 +87,3 @@ def _bars(found: Sequence[Figure], title: str) -> str:
         for one in found
     )
     return f'<table class="bars"><caption>{escape(title)}</caption><tbody>{rows}</tbody></table>'
-
-
-def _features(found: Sequence[Json]) -> str:
-    rows = [
-        [one["name"], f"{one['change']:+.4f}", f"({one['low']:+.4f} … {one['high']:+.4f})", f"{one['luck']:.4f}",
-         text("why.yes") if one["stands_out"] else text("why.no")]
-        for one in changes.features(found)
-    ]  # fmt: skip
-    head = [text(f"why.{name}") for name in ("feature", "change", "band", "luck", "stands_out")]
-    return table(head, rows, text("why.shap"))

@@ -15,7 +15,7 @@ import streamlit as st
 from frontend import client
 from frontend.client import Json, Trouble
 from frontend.formats import NOTHING, duration, listed, moment, number, when
-from frontend.guard import guarded, sentence
+from frontend.guard import NOTED_AWAY, guarded, sentence
 from frontend.tables import pairs
 from frontend.texts import known, text
 
@@ -23,7 +23,6 @@ _REFRESH_SECONDS: Final = 10
 _STALE: Final = dt.timedelta(days=1)
 _ALERT_SHOWN: Final = dt.timedelta(days=7)
 _STEPS: Final = ("promote", "validate")
-_AWAY: Final = "api-away"
 
 
 @st.fragment(run_every=_REFRESH_SECONDS)
@@ -78,12 +77,13 @@ def warn() -> None:
     with guarded("banner"):
         # One after the other: an API that hangs is asked once.
         ready = client.api().ready()
-        away, was_away = isinstance(ready, Trouble), st.session_state.get(_AWAY, False)
-        st.session_state[_AWAY] = away
         if isinstance(ready, Trouble):
-            st.error(sentence(ready), icon=":material/cloud_off:")
+            st.session_state[NOTED_AWAY] = True
+            with st.container(key="away"):
+                st.error(sentence(ready), icon=":material/cloud_off:")
             return
-        if was_away:
+        if st.session_state.pop(NOTED_AWAY, False):
+            client.forget()
             # The tabs show that there is nothing to show.
             st.rerun()
         api, now = client.api(), dt.datetime.now(dt.UTC)

@@ -92,6 +92,9 @@ def _error_change(_: Mapping[str, Any], explanation: Mapping[str, Any]) -> None:
         "why.common", share=percent(found["outside_share"]), common=number(found["common_properties"]),
         effective=number(found["effective_properties"]),
     ))  # fmt: skip
+    if found["novelties"]:
+        with st.expander(text("why.novelties")):
+            st.html(changes.novelties(found["novelties"]))
 
 
 def _gain_split(_: Mapping[str, Any], explanation: Mapping[str, Any]) -> None:
@@ -109,6 +112,8 @@ def _attributions(_: Mapping[str, Any], explanation: Mapping[str, Any]) -> None:
         return
     chart = charts.attributions(changes.features(found["features"]))
     charts.draw(chart, "why.shap", text("why.shap_about", rows=number(found["rows"])))
+    with st.expander(text("why.shap_table")):
+        st.html(changes.attributions(found["features"]))
 
 
 def _slices(evidence: Mapping[str, Any], _: Mapping[str, Any]) -> None:

@@ -48,8 +48,14 @@ EXPLANATION: dict[str, Any] = {
         "confidence": 0.95, "before_rmse": 47_300, "new_rmse": 181_200, "mean_squared": estimate(3.06e10, 9e8),
         "rmse": estimate(133_900, 2_800), "real": True,
         "terms": [term("outside", 121_400, 2_600), term("houses", 1_900, 2_400), term("prices", 10_600, 1_700)],
-        "outside_rows": 58_000, "outside_share": 0.906, "common_properties": 5_900, "effective_properties": 2_140.0,
-        "needed_properties": 500, "novelties": [], "factors": [],
+        "outside_rows": 58_000, "outside_share": 0.906, "rarer_rows": 400,
+        "rarer_ratio": 10.0, "common_properties": 5_900, "effective_properties": 2_140.0,
+        "needed_properties": 500, "factors": [],
+        "novelties": [
+            {"field": "price", "value": None, "rows": 57_000, "share": 0.89, "rows_before": 0, "low": 10_000,
+             "high": 300_000},
+            {"field": "status", "value": "sold", "rows": 900, "share": 0.014, "rows_before": 0},
+        ],
     },
     "gain_split": {
         "confidence": 0.95,

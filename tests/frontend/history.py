@@ -9,8 +9,9 @@ from unittest import mock
 from steps.common import booster, bundle
 from steps.common.features import FEATURES_VERSION
 from steps.common.listing import SCOPE_VERSION, SPLIT_VERSION, TRAIN_BUCKETS
-from steps.common.store import clean, ledger
+from steps.common.store import clean, ledger, models
 from steps.common.store.ledger import Claim
+from tests.frontend.explained import EXPLANATION
 from tests.steps import batches
 from tests.steps.batches import ODD, Row, changed, finish
 from tests.steps.common.listings import house
@@ -92,7 +93,15 @@ def _decided(deployment: Deployment, claim: Claim, trees: int, champion: int | N
         batches=list(range(claim.batch_number + 1)),
     )  # fmt: skip
     promote.measure(deployment, claim, version, champion, found)
+    if champion:
+        _explained(deployment, claim, version, champion)
     assert promote.run(claim.run_id) in {0, 99}
+
+
+def _explained(deployment: Deployment, claim: Claim, version: int, champion: int) -> None:
+    told = {**EXPLANATION, "batch": claim.batch_number, "candidate_version": version, "champion_version": champion}
+    with deployment.ledger.begin() as connection:
+        models.append_explanation(connection, models.Explanation(claim.claim_id, champion, version, told))
 
 
 def _trained(deployment: Deployment, claim: Claim, trees: int) -> int:

@@ -117,6 +117,8 @@ def open_page(page: Page, url: str) -> None:
 def open_tab(page: Page, name: str) -> None:
     """Open a tab and wait until it is drawn."""
     page.get_by_role("tab", name=name, exact=True).click()
+    # On a busy machine the script starts later than one may look.
+    expect(page.get_by_role("tabpanel", name=name, exact=True)).not_to_be_empty()
     settled(page)
 
 

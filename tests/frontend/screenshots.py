@@ -7,6 +7,7 @@ from itertools import product
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, Page, ViewportSize
 
 from frontend.texts import every
@@ -15,6 +16,10 @@ from tests.frontend.running import DESKTOP, PHONE, open_page, open_tab, settled,
 from tests.servers import ROOT
 
 FOLDER = ROOT / ".screenshots"
+# Those the README shows; what is in them beside prices is a test's history, made up.
+PICTURES = ROOT / "frontend" / "pictures"
+README = {("predict", "desktop", "light"), ("explain", "desktop", "light")}
+TALLEST = 1310
 WIDTHS: dict[str, ViewportSize] = {"desktop": DESKTOP, "phone": PHONE}
 LOOKS = list(product(WIDTHS, ("light", "dark")))
 
@@ -22,6 +27,7 @@ LOOKS = list(product(WIDTHS, ("light", "dark")))
 @pytest.mark.parametrize(("width", "scheme"), LOOKS)
 def test_pictures(shown: Shown, browser: Browser, width: str, scheme: str) -> None:
     FOLDER.mkdir(exist_ok=True)
+    PICTURES.mkdir(exist_ok=True)
     with window(browser, viewport=WIDTHS[width], color_scheme=scheme) as page:
         open_page(page, shown.frontend.url)
         for tab in ("predict", "batch", "explain", "models", "batches", "why"):
@@ -32,7 +38,10 @@ def test_pictures(shown: Shown, browser: Browser, width: str, scheme: str) -> No
                 settled(page)
             if tab == "batch":
                 _price_a_file(page)
-            _whole(page, WIDTHS[width], FOLDER / f"{tab}-{width}-{scheme}.png")
+            taken = FOLDER / f"{tab}-{width}-{scheme}.png"
+            _whole(page, WIDTHS[width], taken)
+            if (tab, width, scheme) in README:
+                _keep(taken, PICTURES / f"{tab}.png")
 
 
 def _price_a_file(page: Page) -> None:
@@ -45,6 +54,13 @@ def _price_a_file(page: Page) -> None:
     page.get_by_role("button", name="Price 62 rows").click()
     page.get_by_text(every()["batch.refusals"]["en"]).wait_for()
     settled(page)
+
+
+def _keep(taken: Path, kept: Path) -> None:
+    """Make a picture small enough for a repository: its beginning, in few colours."""
+    picture = Image.open(taken).convert("RGB")
+    begin = picture.crop((0, 0, picture.width, min(picture.height, TALLEST)))
+    begin.quantize(128, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(kept, optimize=True)
 
 
 def _whole(page: Page, size: ViewportSize, path: Path) -> None:

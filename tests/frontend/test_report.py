@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from frontend import report
-from tests.frontend.explained import comparison
+from steps.common.explanation import Explanation
+from tests.frontend.explained import EXPLANATION, comparison
 
 EVIL = '</p><script>alert(1)</script><img src="http://elsewhere">'
 
@@ -34,9 +35,24 @@ class Parsed(HTMLParser):
         assert self.open.pop() == tag
 
 
+def test_the_explanation_shown_here_is_one_that_evaluate_may_write() -> None:
+    assert Explanation.model_validate(EXPLANATION).champion_version == comparison()["champion_version"]
+
+
 def test_every_part_of_the_explanation_with_its_figures() -> None:
     page = report.page(comparison())
-    figures = ("$128,700", "$57,000", "+$71,700", "+$121,400", "+$10,600", "+$70,950", "+$450", "+0.0860", "$58,400")
+    figures = (
+        "$128,700",
+        "$57,000",
+        "+$71,700",
+        "+$121,400",
+        "+$10,600",
+        "+$70,950",
+        "+$450",
+        "+0.0860",
+        "$58,400",
+        "outside 10,000 to 300,000",
+    )
     assert [figure for figure in figures if figure not in page] == []
     assert "Houses unlike any before" in page
     assert Parsed(page).open == []
