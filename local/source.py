@@ -24,6 +24,7 @@ import structlog
 import uvicorn
 from fastapi import FastAPI, HTTPException, Query
 from fastapi.responses import JSONResponse, Response
+from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel, ConfigDict, Field
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -134,7 +135,8 @@ class Source:
 
 def create_source(source: Source, *, allow_misbehave: bool = False) -> FastAPI:
     """Return the application; with `allow_misbehave` it has a route more, which sets the script of misbehaviours."""
-    app = FastAPI(title="Data source", description=__doc__, version="1")
+    # With FastAPI's own, the manual is a blank page wherever its scripts' host cannot be reached.
+    app = FastAPIOffline(title="Data source", description=__doc__, version="1")
 
     @app.get("/health", summary="Whether the source is alive")
     async def health() -> dict[str, str]:

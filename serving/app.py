@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from fastapi import FastAPI, Query, Request, Response
 from fastapi import Path as InPath
+from fastapi_offline import FastAPIOffline
 from pydantic import SecretStr
 from starlette.middleware.cors import CORSMiddleware
 
@@ -74,7 +75,8 @@ def create_app(settings: Settings) -> FastAPI:
                 with suppress(asyncio.CancelledError):
                     await watching
 
-    app = FastAPI(
+    # With FastAPI's own, the manual is a blank page wherever its scripts' host cannot be reached.
+    app = FastAPIOffline(
         title="Appraiser", version=settings.git_sha, description=manual.DESCRIPTION, lifespan=lifespan,
         openapi_tags=manual.TAGS, redirect_slashes=False,
     )  # fmt: skip

@@ -24,11 +24,12 @@ from typing import Any, Final
 from steps.common import registry
 from steps.common.logs import committed, log
 from steps.common.step import DONE, FAILED, Job, Refused, Result, Step, main
-from steps.common.store import clean, ledger, raw
+from steps.common.store import clean, decisions, ledger, predictions, raw
 from steps.common.store.ledger import Alert, Completion, Verdict
 from steps.common.tracking import Tracking, pipeline_run, tell_verdict
 from steps.validate.batch import Batch, gather
 from steps.validate.going_back import with_look_back
+from steps.validate.inputs import inputs_drift
 from steps.validate.policy import Policy, read_policy
 from steps.validate.reason import Code
 from steps.validate.reference import Reference, reference
@@ -68,7 +69,10 @@ def perform(job: Job) -> Result:
     run = pipeline_run(tracking, job.claim)
     batch = _batch(job)
     log().info("parsed", rows=len(batch), refused=len(batch) - int(batch.kept.sum()))
-    report = look(batch, _reference(job), policy)
+    before = _reference(job)
+    report = look(batch, before, policy)
+    if before is not None and not report.faults:
+        report = dataclasses.replace(report, inputs=inputs_drift(*_asked(job), before, policy))
     if champion is not None and not report.faults:
         with scoring(job, tracking, batch, policy) as at_work:
             report = with_look_back(at_work, champion, report, allowed=job.options.allow_rollback == "true")
@@ -114,6 +118,14 @@ def _reference(job: Job) -> Reference | None:
     if missing:
         raise CleanIncomplete(f"CLEAN has no listings of finished batch {', '.join(map(str, missing))}")
     return reference(rows, counts)
+
+
+def _asked(job: Job) -> tuple[int, dict[str, dict[str, int]]]:
+    """Return what people have asked the API about since the last verdict, counted."""
+    with job.ledger.connect() as connection:
+        since = decisions.last_judged_at(connection, job.source_id)
+    with job.raw.connect() as connection:
+        return predictions.asked_since(connection, since)
 
 
 def _freeze(job: Job) -> dict[int, str]:

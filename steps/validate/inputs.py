@@ -8,8 +8,9 @@ from collections.abc import Mapping
 
 from steps.common.columns import CATEGORIES
 from steps.common.listing import Refusal, parse_field
-from steps.validate.drift import Drift, between
+from steps.validate.drift import Drift, between, changes
 from steps.validate.policy import Policy
+from steps.validate.reason import Code, Reason, listed
 from steps.validate.reference import MEASURED, Reference, reference
 
 PRICE = "price"
@@ -39,3 +40,16 @@ def _parsed(name: str, texts: Mapping[str, int]) -> dict[str, int]:
         if value is not None and not isinstance(value, Refusal):
             found[value.isoformat() if isinstance(value, dt.date) else str(value)] += rows
     return dict(found)
+
+
+def asked_otherwise(found: Mapping[str, Drift], policy: Policy) -> Reason | None:
+    """Return that people ask about other houses than the listings are, None where they do not.
+
+    Told, and no reason to train: no listing says yet what such houses cost.
+    """
+    changed = changes(found, policy)
+    if not changed:
+        return None
+    names = listed([str(reason.about) for reason in changed])
+    sentence = f"what people ask the API about differs from the listings in {names}: {changed[0].sentence}"
+    return Reason(Code.ASKED_OTHERWISE, sentence, names, changed[0].measured, changed[0].threshold)

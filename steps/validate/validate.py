@@ -15,6 +15,7 @@ from typing import Any, Final
 from steps.validate.batch import Batch
 from steps.validate.champion_error import ChampionError, not_worse, price_level, worse_here
 from steps.validate.drift import Drift, changes, drift, no_numeric_drift, too_few
+from steps.validate.inputs import asked_otherwise
 from steps.validate.learnable import Learnable, learnable, not_learnable
 from steps.validate.look_back import LookBack, rollback_advised
 from steps.validate.out_of_line import named
@@ -35,7 +36,8 @@ class Report:
 
     `batches_before` are those it was compared with. `champion` and `retrain_value` are of the version in production
     when the verdict was given, `previous` is the one before beside the one there was when the run began; with
-    `champion_unusable`, why it cannot be scored, there is none of them.
+    `champion_unusable`, why it cannot be scored, there is none of them. `inputs` is the drift of what people have asked
+    the API about since the last verdict, empty where nobody asked.
     """
 
     batch: int
@@ -44,6 +46,7 @@ class Report:
     columns: Mapping[str, Column]
     faults: tuple[Reason, ...]
     drift: Mapping[str, Drift] | None = None
+    inputs: Mapping[str, Drift] | None = None
     champion: ChampionError | None = None
     champion_unusable: str | None = None
     previous: LookBack | None = None
@@ -137,6 +140,7 @@ def _told(report: Report, champion: int | None, policy: Policy) -> list[Reason]:
     if report.drift is not None:
         told += _changed(report, policy) if champion is not None else []
         told += [*too_few(report.drift, policy), no_numeric_drift(report.drift, policy)]
+    told.append(asked_otherwise(report.inputs, policy) if report.inputs else None)
     if report.champion and not worse_here(report.champion, policy):
         told.append(not_worse(report.champion, policy))
     told.append(worth(report.retrain_value, policy) if report.retrain_value else None)

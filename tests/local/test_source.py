@@ -91,7 +91,10 @@ def test_what_is_no_group_number_is_422(client: httpx.Client, path: str) -> None
 
 def test_health_and_docs_answer_and_misbehaving_is_not_offered(client: httpx.Client) -> None:
     assert client.get("/health").json() == {"status": "OK"}
-    assert "swagger" in client.get("/docs").text
+    page = client.get("/docs").text
+    parts = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert any(part.endswith(".js") for part in parts)
+    assert all(part.startswith("/") and client.get(part).is_success for part in parts), "nothing from elsewhere"
     assert sorted(client.get("/openapi.json").json()["paths"]) == ["/data", "/health", "/restart_data_generation"]
     assert client.post("/misbehave", json=[]).status_code == 404
 

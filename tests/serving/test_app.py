@@ -48,6 +48,12 @@ def test_a_price_is_the_models_and_is_in_raw(served: Served) -> None:
     assert row["input"] == json.loads(house().model_dump_json())
 
 
+def test_the_manual_needs_nothing_from_elsewhere(served: Served) -> None:
+    parts = re.findall(r'(?:src|href)="([^"]+)"', served.service.get("/docs").text)
+    assert any(part.endswith(".js") for part in parts)
+    assert all(part.startswith("/") and served.service.get(part).is_success for part in parts)
+
+
 def test_the_same_request_id_twice_is_two_predictions(served: Served) -> None:
     for _ in range(2):
         served.service.post("/predict", body(), headers={"X-Request-ID": "again"})

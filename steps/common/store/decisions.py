@@ -33,3 +33,14 @@ def moves_by_hand(connection: Connection) -> list[AliasEvent]:
         .order_by(table.c.event_id)
     )
     return [AliasEvent(**{name: getattr(row, name) for name in AliasEvent.__dataclass_fields__}) for row in rows]
+
+
+def last_judged_at(connection: Connection, source_id: str) -> datetime | None:
+    """Return when validate gave its newest verdict on a batch of a source; None before the first."""
+    claims, given = ledger.claims, ledger.verdicts
+    newest: datetime | None = connection.scalar(
+        select(func.max(given.c.decided_at))
+        .join(claims, claims.c.claim_id == given.c.claim_id)
+        .where(claims.c.source_id == source_id, given.c.step == "validate")
+    )
+    return newest

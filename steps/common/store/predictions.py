@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Column, Connection, MetaData, Table, select
+from sqlalchemy import Column, Connection, MetaData, Table, func, select, true
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.schema import CreateTable
 
@@ -51,3 +51,21 @@ def add(connection: Connection, rows: Sequence[Prediction]) -> int:
     arrived = select(*_ARRIVING.columns)
     statement = insert(raw.predictions).from_select(_COLUMNS, arrived).on_conflict_do_nothing()
     return connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount
+
+
+def asked_since(connection: Connection, since: dt.datetime | None) -> tuple[int, dict[str, dict[str, int]]]:
+    """Return how many priced houses people asked about since a time, and how often with which text in each field."""
+    served = raw.predictions.c
+    wanted = [served.status == PRICED] + ([] if since is None else [served.served_at > since])
+    count = connection.scalar(select(func.count()).select_from(raw.predictions).where(*wanted))
+    given = func.jsonb_each_text(served.input).table_valued("key", "value").render_derived()
+    rows = connection.execute(
+        select(given.c.key, given.c.value, func.count())
+        .select_from(raw.predictions.join(given, true()))
+        .where(*wanted, given.c.value.is_not(None))
+        .group_by(given.c.key, given.c.value)
+    )
+    found: dict[str, dict[str, int]] = {}
+    for field, text, times in rows:
+        found.setdefault(field, {})[text] = times
+    return int(count or 0), found

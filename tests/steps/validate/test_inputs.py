@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from steps.common.listing import LISTING_FIELDS
 from steps.validate.drift import changes, drift
-from steps.validate.inputs import inputs_drift
+from steps.validate.inputs import asked_otherwise, inputs_drift
 from steps.validate.policy import Policy
 from tests.steps.batches import Row, changed, rows, times
 from tests.steps.validate.judging import batch_of, reference_of
@@ -32,6 +32,15 @@ def test_inputs_are_measured_as_a_batch_of_the_same_houses_is() -> None:
 
 def test_like_houses_are_no_change() -> None:
     assert changes(inputs_drift(900, counted(rows(900, seed=1)), BEFORE, POLICY), POLICY) == []
+
+
+def test_what_is_asked_otherwise_is_told_in_one_sentence() -> None:
+    asked = inputs_drift(500, counted(changed(rows(500, seed=1), house_size=times(3))), BEFORE, POLICY)
+    reason = asked_otherwise(asked, POLICY)
+    assert reason is not None
+    assert (reason.code, reason.about) == ("ASKED_OTHERWISE", "house_size")
+    assert reason.sentence.startswith("what people ask the API about differs from the listings in house_size: ")
+    assert asked_otherwise(inputs_drift(900, counted(rows(900, seed=1)), BEFORE, POLICY), POLICY) is None
 
 
 def test_nobody_asked() -> None:
