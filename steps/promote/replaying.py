@@ -28,7 +28,7 @@ _WIDTH = 16
 _READING: Lines = [
     ("exact", "every RMSE, and verdicts on pairs that were compared at the time"),
     ("by a normal interval", "verdicts by the stored errors"),
-    ("assumed", "candidates as they were trained; a SKIP of which nobody knows stayed one"),
+    ("assumed", "candidates as they were trained, whoever was champion; a SKIP of which nobody knows stayed one"),
 ]
 
 

@@ -5,8 +5,8 @@ champion that they were not measured against. That is possible where the champio
 exact then, its interval a normal one, slices unknown. What cannot be told is UNKNOWN, never guessed; from there on
 several versions may be the champion, until a candidate is promoted, or refused, whichever of them it is.
 
-Candidates are those that were trained. Another champion's parameters would have entered later sweeps; no figure of
-the past says what of.
+Candidates are those that were trained. Another champion's parameters would have entered later sweeps, and what a
+training gains on it decides which batches are worth one; no figure of the past says what of.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from statistics import NormalDist
 from typing import Any, Final
 
 from steps.common.evidence import PROBABILITIES
+from steps.common.verdicts import QUARANTINE, SKIP, TRAIN
 from steps.promote.history import Attempt, Candidate, Event, Move
 from steps.promote.other_policy import OtherPolicy
 from steps.promote.policy import Policy
 from steps.promote.promote import GUARDED, HOLD, PROMOTE, REJECT, decide
-from steps.promote.rejudging import QUARANTINE, SKIP, TRAIN, UNIT_CHANGE, UNKNOWN, Redecided, rejudge
+from steps.promote.rejudging import UNKNOWN, UNSTORED_FAULTS, Redecided, rejudge
 from steps.promote.stored_errors import Gap, StoredErrors
 
 # A model that the other policy would have had trained: what it would have been worth, nobody knows.
@@ -85,12 +86,17 @@ def _judged(attempt: Attempt, other: OtherPolicy, actual: int | None, champions:
         for champion in sorted(champions, key=_by_number)
     ]
     verdicts = {one.verdict for one in found}
-    return found[0] if len(verdicts) == 1 else Redecided(UNKNOWN, "it depends on who the champion would have been")
+    agreed = found[0] if len(verdicts) == 1 else Redecided(UNKNOWN, "it depends on who the champion would have been")
+    if agreed.verdict == UNKNOWN and attempt.judged.verdict == TRAIN and champions != {actual}:
+        # Nothing was measured of another champion: as with the one there was, or nothing after it could ever be told.
+        with_it = _judged(attempt, other, actual, frozenset({actual}))
+        return with_it if with_it.verdict == TRAIN else agreed
+    return agreed
 
 
 def _in_other_data(attempt: Attempt, judged: Redecided, other: OtherPolicy) -> bool:
     """Tell whether the batch would be, or may be, in later data sets where it is not, or the other way round."""
-    if judged.verdict == UNKNOWN and UNIT_CHANGE & other.validate.keys():
+    if judged.verdict == UNKNOWN and UNSTORED_FAULTS & other.validate.keys():
         return True
     return (judged.verdict == QUARANTINE) != (attempt.judged.verdict == QUARANTINE)
 

@@ -27,6 +27,7 @@ from steps.common.step import DONE, FAILED, Job, Refused, Result, Step, main
 from steps.common.store import clean, decisions, ledger, predictions, raw
 from steps.common.store.ledger import Alert, Completion, Verdict
 from steps.common.tracking import Tracking, pipeline_run, tell_verdict
+from steps.common.verdicts import QUARANTINE, SKIP, TRAIN
 from steps.validate.batch import Batch, gather
 from steps.validate.going_back import with_look_back
 from steps.validate.inputs import inputs_drift
@@ -34,11 +35,11 @@ from steps.validate.policy import Policy, read_policy
 from steps.validate.reason import Code
 from steps.validate.reference import Reference, reference
 from steps.validate.scoring import scoring, with_champion
-from steps.validate.validate import QUARANTINE, TRAIN, Decision, Report, decide, look
+from steps.validate.validate import Decision, Report, decide, look
 
 _NEXT: Final = {
     QUARANTINE: "nothing of this batch is used; the next run goes on with the next one",
-    "SKIP": "the batch is cleaned for later trainings, then the run ends",
+    SKIP: "the batch is cleaned for later trainings, then the run ends",
     TRAIN: "clean, then a training",
 }
 _ALARMING: Final = frozenset({Code.CHAMPION_UNUSABLE, Code.ROLLBACK_ADVISED})

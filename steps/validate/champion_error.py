@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from steps.common.columns import Category, Columns, Floats
 from steps.common.listing import BUCKETS, TEST_BUCKETS
+from steps.common.verdicts import above, level_moved, state_limit
 from steps.validate.batch import Mask
 from steps.validate.out_of_line import OutOfLine, out_of_line
 from steps.validate.policy import Policy
@@ -218,11 +219,11 @@ def worse_here(error: ChampionError, policy: Policy) -> list[Reason]:
     """
     whole = error.overall
     found = []
-    if whole.low is not None and whole.low > policy.champion_ratio:
+    if above(whole.low, policy.champion_ratio):
         sentence = _told(error, policy) + f"; prices are {whole.price_factor:.2f} times what it says"
         found.append(Reason(Code.CHAMPION_WORSE_HERE, sentence, "batch", whole.ratio, policy.champion_ratio))
-    limit = policy.champion_slice_ratio * max(1.0, whole.ratio or 1.0)
-    states = [one for one in error.slices if one.by == "state" and one.low is not None and one.low > limit]
+    limit = state_limit(whole.ratio, policy)
+    states = [one for one in error.slices if one.by == "state" and above(one.low, limit)]
     if states:
         states.sort(key=lambda one: -(one.ratio or 0.0))
         told = [f"{shown(one.value)} {one.ratio:.2f} times ({one.low:.2f} to {one.high:.2f})" for one in states]
@@ -237,7 +238,7 @@ def worse_here(error: ChampionError, policy: Policy) -> list[Reason]:
 def price_level(error: ChampionError, policy: Policy) -> list[Reason]:
     """Return that like houses cost more, or less, than where the version was tested, if so: no column shows that."""
     level, asked = error.level, policy.price_level
-    if level.low is None or level.high is None or (1 / asked <= level.high and level.low <= asked):
+    if not level_moved(level.low, level.high, policy):
         return []
     sentence = (
         f"like houses cost {level.factor:.2f} times as much ({level.low:.2f} to {level.high:.2f}): prices here are "

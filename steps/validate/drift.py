@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steps.common.columns import CATEGORIES
+from steps.common.verdicts import drifted, new_value_counts
 from steps.validate.batch import DATE, Batch
 from steps.validate.policy import Policy
 from steps.validate.reason import Code, Reason, shown
@@ -156,19 +157,17 @@ def changes(found: Mapping[str, Drift], policy: Policy) -> list[Reason]:
     """
     reasons = [reason for name, one in found.items() if (reason := _new_category(name, one, policy))]
     named = {reason.about for reason in reasons}
-    drifted = sorted(
+    others = sorted(
         (name for name in found if name not in named and _counts(found[name], policy)),
         key=lambda name: -found[name].psi,
     )
     return reasons + [
-        Reason(Code.DRIFT, _told(name, found[name], policy), name, found[name].psi, policy.psi) for name in drifted
+        Reason(Code.DRIFT, _told(name, found[name], policy), name, found[name].psi, policy.psi) for name in others
     ]
 
 
 def _new_category(name: str, one: Drift, policy: Policy) -> Reason | None:
-    counting = [
-        new for new in one.new_values if new.share >= policy.new_category_share and new.rows >= policy.new_category_rows
-    ]
+    counting = [new for new in one.new_values if new_value_counts(new.share, new.rows, policy)]
     if not counting:
         return None
     most = ", ".join(f"{shown(new.value)} {new.share:.1%}" for new in counting[:_NAMED])
@@ -210,7 +209,7 @@ def no_numeric_drift(found: Mapping[str, Drift], policy: Policy) -> Reason | Non
 
 
 def _counts(one: Drift, policy: Policy) -> bool:
-    return one.psi >= policy.psi + one.chance
+    return drifted(one.psi, one.chance, policy)
 
 
 def _told(name: str, one: Drift, policy: Policy) -> str:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from steps.common.booster import DEFAULTS, fit, margins
 from steps.common.columns import Floats
 from steps.common.features import features
+from steps.common.verdicts import ranks
 from steps.validate.batch import Batch
 from steps.validate.policy import Policy
 from steps.validate.reason import Code, Reason
@@ -94,7 +95,7 @@ def not_learnable(found: Learnable, policy: Policy) -> Reason | None:
             f"to rank are too few to tell"
         )
         return Reason(Code.NOT_LEARNABLE, sentence, None, None, asked)
-    if found.low > asked:
+    if ranks(found.low, policy):
         return None
     sentence = (
         f"nothing can be learnt from it: a quick model fitted on {found.fitted_rows:,} of its rows ranks "

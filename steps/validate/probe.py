@@ -27,6 +27,7 @@ from steps.common.columns import Columns, Floats, joined
 from steps.common.features import features
 from steps.common.listing import BUCKETS
 from steps.common.resampling import properties, resampled_sums
+from steps.common.verdicts import enough_to_probe, gain_pays
 from steps.validate.learnable import FIT_BUCKETS, RANKED_BUCKETS
 from steps.validate.policy import Policy
 from steps.validate.reason import Code, Reason
@@ -142,7 +143,7 @@ def retrain_value(recipe: Recipe, old: Houses, new: Houses, listings: int, polic
     found = RetrainValue(recipe.version, PAIRS, rows, batch_rows, len(np.unique(judged[0].property_id)), share)
     if (
         rows < policy.probe_least_rows
-        or batch_rows < policy.new_category_rows
+        or not enough_to_probe(batch_rows, policy.new_category_rows)
         or min(len(np.unique(houses.property_id)) for houses in judged) < policy.probe_judged_houses
     ):
         return found
@@ -239,9 +240,9 @@ def t_of_four(probability: float) -> float:
     return math.copysign(2 * math.sqrt(max(cosine - 1, 0.0)), probability - 0.5)
 
 
-def pays(found: RetrainValue | None, policy: Policy) -> bool:
+def pays(found: RetrainValue, policy: Policy) -> bool:
     """Tell whether learning the batch would gain enough on it, by more than chance explains."""
-    return found is not None and found.here is not None and found.here.share >= policy.probe_gain and found.here.low > 0
+    return found.here is not None and gain_pays(found.batch_rows, found.here.share, found.here.low, policy)
 
 
 def worth(found: RetrainValue, policy: Policy) -> Reason:

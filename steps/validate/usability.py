@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from steps.common.columns import Floats
 from steps.common.listing import NUMERIC_FIELDS, SOURCE_FIELDS
 from steps.common.listing import Reason as RefusalReason
+from steps.common.verdicts import malformed, refused_share, too_many_refused
 from steps.validate.batch import Batch, Field
 from steps.validate.copies import copies_of_price
 from steps.validate.policy import Policy
@@ -118,13 +119,13 @@ def faults(
     """Return why a batch cannot be used, nothing when it can."""
     # First: such a column is often out of scope too, and of another median, and this is why.
     found = copies_of_price(batch, policy)
-    share = counts.refused / counts.rows if counts.rows else 1.0
-    if share > policy.refused_share:
+    share = refused_share(counts.refused, counts.rows)
+    if too_many_refused(share, policy):
         why = listed([f"{reason} {rows:,}" for reason, rows in counts.refused_by_reason.items()])
         sentence = f"{share:.1%} of the {counts.rows:,} rows would be refused, {policy.refused_share:.0%} may be: {why}"
         found.append(Reason(Code.TOO_MANY_REFUSED, sentence, None, share, policy.refused_share))
     for name, column in columns.items():
-        if column.malformed_share > policy.malformed_share:
+        if malformed(column.malformed_share, policy):
             shown = ", ".join(map(repr, column.malformed_examples))
             sentence = f"{name}: {column.malformed_share:.1%} of its values are of another type, such as {shown}"
             found.append(Reason(Code.COLUMN_MALFORMED, sentence, name, column.malformed_share, policy.malformed_share))

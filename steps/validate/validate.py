@@ -10,8 +10,9 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
+from steps.common.verdicts import QUARANTINE, facts
 from steps.validate.batch import Batch
 from steps.validate.champion_error import ChampionError, not_worse, price_level, worse_here
 from steps.validate.drift import Drift, changes, drift, no_numeric_drift, too_few
@@ -24,10 +25,6 @@ from steps.validate.probe import RetrainValue, pays, worth
 from steps.validate.reason import Code, Reason, listed
 from steps.validate.reference import Reference
 from steps.validate.usability import Column, Counts, columns, counts, faults
-
-TRAIN: Final = "TRAIN"
-SKIP: Final = "SKIP"
-QUARANTINE: Final = "QUARANTINE"
 
 
 @dataclass(frozen=True)
@@ -97,19 +94,17 @@ def decide(report: Report, *, champion: int | None, forced: bool, policy: Policy
     `champion` is the version in production, None where there is none; `forced` is an operator's wish to train. What
     the verdict rests on comes first, the heaviest first; then what a reader would ask next.
     """
-    if report.faults:
-        return Decision(QUARANTINE, report.faults)
-    unlearnable = not_learnable(report.learnable, policy) if report.learnable else None
+    verdict = facts(report.as_json(), policy).verdict(champion=champion is not None, forced=forced)
+    if verdict == QUARANTINE:
+        return Decision(verdict, report.faults)
+    found = not_learnable(report.learnable, policy) if report.learnable else None
+    unlearnable = [found] if found else []
     reasons, told = _for_training(report, champion, policy), _told(report, champion, policy)
     told = [reason for reason in told if reason not in reasons]
     if forced:
         wish = Reason(Code.FORCED, "a training was asked for by hand (force_train)")
-        return Decision(TRAIN, (wish, *reasons, *([unlearnable] if unlearnable else []), *told))
-    if unlearnable:
-        return Decision(SKIP, (unlearnable, *reasons, *told))
-    if reasons:
-        return Decision(TRAIN, (*reasons, *told))
-    return Decision(SKIP, (_no_reason(report, policy), *told))
+        return Decision(verdict, (wish, *reasons, *unlearnable, *told))
+    return Decision(verdict, (*(unlearnable + reasons or [_no_reason(report, policy)]), *told))
 
 
 def _for_training(report: Report, champion: int | None, policy: Policy) -> list[Reason]:

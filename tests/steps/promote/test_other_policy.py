@@ -65,4 +65,4 @@ def test_an_empty_file_changes_nothing(tmp_path: Path, text: str) -> None:
 
 
 def test_thresholds_of_validate_are_named_as_validate_names_them() -> None:
-    assert ValidatePolicy.model_fields.keys() >= THRESHOLDS > HELD_AGAINST
+    assert ValidatePolicy.model_fields.keys() == THRESHOLDS > HELD_AGAINST > set()

@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from steps.common.store.ledger import Claim, Verdict
+from steps.common.verdicts import QUARANTINE, SKIP, TRAIN
 from steps.promote.history import Attempt, Candidate, Event, Move
 from steps.promote.other_policy import OtherPolicy
 from steps.promote.policy import Policy
 from steps.promote.promote import HOLD, PROMOTE, REJECT, decide
-from steps.promote.rejudging import QUARANTINE, SKIP, TRAIN, UNKNOWN
+from steps.promote.rejudging import UNKNOWN
 from steps.promote.stored_errors import StoredErrors
 from steps.promote.what_if import (
     NOT_PROMOTED,

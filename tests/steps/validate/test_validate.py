@@ -4,10 +4,11 @@ import dataclasses
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from steps.common.settings import PREFIX, SettingRefused
+from steps.common.verdicts import QUARANTINE, SKIP, TRAIN
 from steps.validate.champion_error import ChampionError, Comparison, PriceLevel
 from steps.validate.learnable import Learnable
 from steps.validate.look_back import LookBack
@@ -15,8 +16,9 @@ from steps.validate.out_of_line import OutOfLine
 from steps.validate.policy import Policy, read_policy
 from steps.validate.probe import Gain, RetrainValue
 from steps.validate.reason import Code
-from steps.validate.validate import QUARANTINE, SKIP, TRAIN, Decision, Report, decide, look
+from steps.validate.validate import Decision, Report, decide, look
 from tests.steps.batches import Row, changed, rows, times
+from tests.steps.reports import policies, reports
 from tests.steps.validate.judging import batch_of, reference_of
 
 POLICY = Policy()
@@ -221,6 +223,20 @@ def test_every_verdict_has_a_reason_beyond_schedule_and_quantity_and_none_twice(
 
 
 _DRIFTED, _CALM = looked(SMALLER, BEFORE), looked(REDRAW, BEFORE)
+ASKED = {
+    Code.FORCED, Code.NO_CHAMPION, Code.CHAMPION_UNUSABLE, Code.CHAMPION_WORSE_HERE, Code.RETRAIN_PAYS,
+}  # fmt: skip
+SPARED = {Code.NOT_LEARNABLE, Code.DRIFT_WITHOUT_DAMAGE, Code.NOTHING_CHANGED}
+
+
+@settings(deadline=None)
+@given(reports(), policies, st.sampled_from([None, 4]), st.booleans())
+def test_the_first_reason_is_one_of_the_verdict(
+    report: Report, thresholds: dict[str, float], champion: int | None, forced: bool
+) -> None:
+    found = decide(report, champion=champion, forced=forced, policy=Policy.model_validate(thresholds))
+    assume(found.verdict != QUARANTINE)
+    assert codes(found)[0] in {TRAIN: ASKED, SKIP: SPARED}[found.verdict]
 
 
 def test_a_whole_report_can_be_stored() -> None:
