@@ -140,7 +140,7 @@ def test_what_was_stored_before_a_rule_came_cannot_be_held_against_it(lacks: str
 
 
 LAXER = {"psi": 0.1}
-WHY = {
+WHY: dict[str, tuple[dict[str, Any], dict[str, float], str, str]] = {
     "pays": ({}, LAXER, TRAIN, "it differs from all before and a training on it pays"),
     "does not pay": (
         {},

@@ -16,8 +16,8 @@ NOON = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)
 def served(minutes: int, status: str = PRICED, **given: object) -> Prediction:
     """Return a prediction made some minutes after noon."""
     at = NOON + dt.timedelta(minutes=minutes)
-    priced = (100_000.0, 1) if status == PRICED else (None, None)
-    return Prediction(str(uuid.uuid4()), at, "r", "/predict", json.dumps(given), *priced, status, None)
+    price, version = (100_000.0, 1) if status == PRICED else (None, None)
+    return Prediction(str(uuid.uuid4()), at, "r", "/predict", json.dumps(given), price, version, status, None)
 
 
 def test_what_was_asked_since_a_time_is_counted_by_field_and_text(databases: Databases) -> None:
