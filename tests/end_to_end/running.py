@@ -7,35 +7,28 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
 import psycopg
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from local.airflow_client import RUN_ENDED, AirflowClient
 from local.credentials import Credentials
 from local.settings import Ports
-from local.synthetic import SCHEMA
 from local.synthetic_market import Market, draw_listings
+from tests.faults.market import write_source
 from tests.servers import ROOT, free_loopback_port
 
 PATIENCE_SECONDS = 900
 
 
-def write_source(folder: Path, rows: int, batches: int) -> Path:
+def write_redraws(folder: Path, *rows: int) -> Path:
     """Write batches that are independent redraws of one market: nothing changes but the houses that are listed."""
-    folder.mkdir()
-    for number in range(batches):
-        market = replace(Market(), draw=number)
-        drawn = draw_listings(market, np.random.default_rng([7, number]), rows)
-        arrays = [pa.array(drawn[name], SCHEMA.field(name).type) for name in SCHEMA.names]
-        pq.write_table(pa.table(arrays, schema=SCHEMA), folder / f"batch_{number}.parquet")
-    return folder
+    streams = [np.random.default_rng([7, number]) for number in range(len(rows))]
+    return write_source(folder, *(draw_listings(Market(), *drawn) for drawn in zip(streams, rows, strict=True)))
 
 
 @dataclass

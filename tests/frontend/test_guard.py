@@ -9,9 +9,13 @@ from frontend.guard import guarded, sentence
 from frontend.texts import every
 
 
+def fails() -> None:
+    raise KeyError("rmse")
+
+
 def test_the_log_has_the_traceback_and_the_id_that_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     with guarded("models"):
-        raise KeyError("rmse")
+        fails()
     (line,) = [line for line in capsys.readouterr().err.splitlines() if "part_failed" in line]
     logged = json.loads(line)
     assert (logged["part"], logged["level"], len(logged["id"])) == ("models", "error", 8)

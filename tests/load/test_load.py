@@ -12,6 +12,8 @@ from tests.serving.conftest import Served, served
 
 __all__ = ["served"]
 
+ROUTES = {"/predict", "/predict-batch", "/explain", "/health", "/model-info"}
+
 
 def load(**variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -44,10 +46,12 @@ def test_nobody_there_is_a_sentence() -> None:
 def test_the_mix_and_the_summary(served: Served) -> None:
     done = load(URL=served.service.url, USERS="3", SECONDS="6")
     assert done.returncode == 0, done.stdout + done.stderr
-    counts = {
-        name: int(count.replace(",", ""))
-        for name, count in re.findall(r"^(/\S+) +([\d,]+) ", done.stdout, re.MULTILINE)
-    }
-    assert counts.keys() >= {"/predict", "/predict-batch"}
-    assert 0.6 < counts["/predict"] / sum(counts.values()) < 0.95
+    asked = set(re.findall(r"^(/\S+) +[\d,]+ ", done.stdout, re.MULTILINE))
+    # How many a machine manages in six seconds is its own affair; what they are drawn from is not.
+    assert "/predict" in asked <= ROUTES
     assert re.search(r"requests, [\d,]+ a second, 0 failed$", done.stdout, re.MULTILINE)
+
+
+def test_the_mix_is_eighty_ten_five_three_two() -> None:
+    weights = [int(weight) for weight in re.findall(r"@task\((\d+)\)", (ROOT / "tests/load/mix.py").read_text())]
+    assert weights == [80, 10, 5, 3, 2]

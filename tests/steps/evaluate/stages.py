@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from steps.common import booster, bundle, dataset, registry
+from steps.common import booster, bundle, dataset, registry, step
 from steps.common.dataset import FrozenList
 from steps.common.explanation import Explanation
 from steps.common.features import FEATURES_VERSION
@@ -107,3 +107,18 @@ def put_into_production(deployment: Deployment, version: int) -> None:
     """Point the alias at a version by the protocol, whatever its quality."""
     with registry.turn(deployment.tracking, deployment.ledger, None, None) as turn:
         turn.move("PROMOTE_INTENT", version, "by a test", None)
+
+
+def run(run_id: str) -> int:
+    """Run the step in this process, led by the environment; return its exit code."""
+    from steps.evaluate.measure import perform, recheck
+
+    return step.main(step.Step("evaluate", perform, recheck), ["--run-id", run_id])
+
+
+def promote(run_id: str) -> int:
+    """Run the step after it."""
+    from steps.promote.__main__ import arguments
+    from steps.promote.act import perform, recheck
+
+    return step.main(step.Step("promote", perform, recheck, arguments), ["--run-id", run_id])

@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 from sqlalchemy import text
 
-from steps.common import bundle, step
+from steps.common import bundle
 from steps.common import evidence as figures
 from steps.common.evidence import Evidence
-from steps.common.step import DONE, FAILED, FENCED, NOTHING_TO_DO, RETRY, Step
+from steps.common.step import DONE, FAILED, FENCED, NOTHING_TO_DO, RETRY
 from steps.common.tracking import pipeline_run
 from steps.evaluate.scores import metrics, rows_digest
 from steps.evaluate.slices import PAIRED_ROWS
 from tests.servers import ROOT
 from tests.steps.deployment import Deployment, change_a_byte
 from tests.steps.evaluate import stages
-from tests.steps.evaluate.stages import completed, everything, evidence, trained
+from tests.steps.evaluate.stages import completed, everything, evidence, promote, run, trained
 
 BOUNDARIES = re.findall(
     r"\w+", (ROOT / "steps/evaluate/__main__.py").read_text().partition("Commit boundaries: ")[2].partition("\n")[0]
@@ -28,19 +28,6 @@ BOUNDARIES = re.findall(
 def _led_here(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in deployment.environment.items():
         monkeypatch.setenv(name, value)
-
-
-def run(run_id: str) -> int:
-    from steps.evaluate.measure import perform, recheck
-
-    return step.main(Step("evaluate", perform, recheck), ["--run-id", run_id])
-
-
-def promote(run_id: str) -> int:
-    from steps.promote.__main__ import arguments
-    from steps.promote.act import perform, recheck
-
-    return step.main(Step("promote", perform, recheck, arguments), ["--run-id", run_id])
 
 
 def weak_champion(deployment: Deployment) -> int:
