@@ -8,8 +8,7 @@ from steps.common import bundle, registry
 from steps.common.evidence import Evidence
 from steps.common.step import DONE, FAILED, NOTHING_TO_DO
 from tests.steps.deployment import Deployment, change_a_byte
-from tests.steps.evaluate.stages import evidence, explanation, put_into_production, trained
-from tests.steps.evaluate.test_measure import promote, run
+from tests.steps.evaluate.stages import evidence, explanation, promote, put_into_production, run, trained
 
 MODEL = f"{bundle.FOLDER}/{bundle.MODEL}"
 
