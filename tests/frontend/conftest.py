@@ -25,7 +25,8 @@ class Shown:
     frontend: Frontend
 
 
-@pytest.fixture(scope="session")
+# Of one module: while Playwright is up, its loop runs in this thread, and `asyncio.run` of any later test is refused.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Return the machine's browser."""
     with chromium() as started:
