@@ -5,13 +5,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
-import httpx
-
-from local.processes import Command, Processes
-
-_PROBE_SECONDS: Final = 2
+from local.processes import Command, Processes, serves
 
 
 @dataclass(frozen=True)
@@ -47,7 +42,4 @@ class Frontend:
 
     def answers(self) -> bool:
         """Tell whether it shows something."""
-        try:
-            return httpx.get(f"{self.url}/_stcore/health", timeout=_PROBE_SECONDS).is_success
-        except httpx.TransportError:
-            return False
+        return serves(f"{self.url}/_stcore/health")

@@ -8,13 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-import httpx
-
-from local.processes import Command, Processes
+from local.processes import Command, Processes, serves
 
 # libpq's: how long to try to connect, how long a statement or a dead connection may take.
 _DATABASE_TIMEOUTS: Final = "?connect_timeout=5&tcp_user_timeout=30000&options=-cstatement_timeout%3D60000"
-_PROBE_SECONDS: Final = 2
 
 
 @dataclass(frozen=True)
@@ -75,10 +72,7 @@ class MlflowServer:
 
     def answers(self) -> bool:
         """Tell whether the server answers."""
-        try:
-            return httpx.get(f"{self.url}/health", timeout=_PROBE_SECONDS).is_success
-        except httpx.TransportError:
-            return False
+        return serves(f"{self.url}/health")
 
     def _environment(self) -> Mapping[str, str]:
         return {

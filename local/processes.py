@@ -18,10 +18,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import httpx
 import psutil
 
 _LAUNCH: Final = Path(__file__).with_name("launch.py")
 _POLL_SECONDS: Final = 0.1
+_PROBE_SECONDS: Final = 2
 _LOG_LINES_SHOWN: Final = 15
 # What a launcher may take to end what its program left, after the program's own patience.
 _GRACE_SECONDS: Final = 5
@@ -213,6 +215,14 @@ def end_orphans() -> None:
         for child in below:
             child.kill()
         psutil.wait_procs(below, timeout=_POLL_SECONDS)
+
+
+def serves(url: str) -> bool:
+    """Tell whether an address answers well just now."""
+    try:
+        return httpx.get(url, timeout=_PROBE_SECONDS).is_success
+    except httpx.TransportError:
+        return False
 
 
 def memory_bytes(pid: int) -> int:

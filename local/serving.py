@@ -6,13 +6,8 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
 
-import httpx
-
-from local.processes import Command, Processes
-
-_PROBE_SECONDS: Final = 2
+from local.processes import Command, Processes, serves
 
 
 @dataclass(frozen=True)
@@ -38,10 +33,7 @@ class Serving:
 
     def answers(self) -> bool:
         """Tell whether it is ready."""
-        try:
-            return httpx.get(f"{self.url}/ready", timeout=_PROBE_SECONDS).is_success
-        except httpx.TransportError:
-            return False
+        return serves(f"{self.url}/ready")
 
     def _environment(self) -> Mapping[str, str]:
         settings = {

@@ -26,7 +26,16 @@ from local.frontend import Frontend
 from local.images import ImageMissing, build
 from local.mlflow_server import MlflowServer
 from local.postgres import SUPERUSER, Server, ServerRefused
-from local.processes import Command, Processes, ProcessFailed, adopt_orphans, end_orphans, follow_parent, memory_bytes
+from local.processes import (
+    Command,
+    Processes,
+    ProcessFailed,
+    adopt_orphans,
+    end_orphans,
+    follow_parent,
+    memory_bytes,
+    serves,
+)
 from local.progress import Progress
 from local.run import PartSilent, Run
 from local.serving import Serving
@@ -39,7 +48,6 @@ _STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _UPGRADE_SECONDS: Final = 120
 # Imports of Airflow and MLflow on a machine that is busy with them all at once.
 _START_SECONDS: Final = 300
-_PROBE_SECONDS: Final = 2
 _SOURCE_SECONDS: Final = 30
 
 
@@ -164,7 +172,7 @@ class Stack:
         settings = self._settings
         options = ["--port", str(settings.ports.source), "--source", settings.source, "--scale", str(settings.scale)]
         self._start_module("source", "local.source", *options, "--state", str(self._state / "source.json"))
-        self._processes.expect({"source": lambda: _serves(f"{self.source_url}/health")})
+        self._processes.expect({"source": lambda: serves(f"{self.source_url}/health")})
 
     def _start_pod_runner(self, images: Path) -> None:
         where = ["--port", str(self._settings.ports.pods), "--root", str(self.pods)]
@@ -262,13 +270,6 @@ def _wait(stack: Stack, progress: Progress) -> None:
 
 def _stop(_number: int, _frame: FrameType | None) -> None:
     raise StopRequested
-
-
-def _serves(url: str) -> bool:
-    try:
-        return httpx.get(url, timeout=_PROBE_SECONDS).is_success
-    except httpx.TransportError:
-        return False
 
 
 if __name__ == "__main__":

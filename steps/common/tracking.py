@@ -117,13 +117,6 @@ class Tracking:
                 raise
             raise Unreachable(SETTING, self.address, _cause(error.__context__ or error)) from None
 
-    def use_everywhere(self) -> None:
-        """Point mlflow's module-level functions (`mlflow.pyfunc.log_model` …) at this server too."""
-        import mlflow
-
-        mlflow.set_tracking_uri(self.address)
-        mlflow.set_registry_uri(self.address)
-
 
 def _cause(error: BaseException) -> str:
     """Return the innermost reason of a failed request, without the pools and objects around it."""

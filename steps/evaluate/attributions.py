@@ -7,7 +7,6 @@ sample differ by; halves differ more than two full fits would.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -79,8 +78,3 @@ def compare(rows: Listings, champion: Floats, candidate: Floats, by_luck: Floats
 
 def _size(one: FeatureChange) -> float:
     return -abs(one.change.point)
-
-
-def out_standing(found: Attributions) -> Sequence[FeatureChange]:
-    """Return the features whose part in the price really changed."""
-    return [one for one in found.features if one.stands_out]

@@ -14,7 +14,7 @@ import numpy as np
 
 from steps.common.columns import Floats
 from steps.common.explanation import Estimate
-from steps.common.resampling import resampled_sums
+from steps.common.resampling import properties, resampled_sums
 from steps.common.store.clean import Listings
 
 CONFIDENCE: Final = 0.95
@@ -42,9 +42,10 @@ def refuse_no_numbers(*values: Floats) -> None:
 
 def resample(rows: Listings, columns: Sequence[Floats]) -> Totals:
     """Return the sums of columns over rows, which may be told by masks; the same input gives the same output."""
-    houses, place = np.unique(rows.property_id, return_inverse=True)
-    group = (np.random.default_rng(_SEED).permutation(len(houses)) % GROUPS)[place]
-    sums = [np.bincount(group, column, min(GROUPS, len(houses))) for column in columns]
+    houses = properties(rows.property_id)
+    count = len(houses.ids)
+    group = (np.random.default_rng(_SEED).permutation(count) % GROUPS)[houses.place]
+    sums = [np.bincount(group, column, min(GROUPS, count)) for column in columns]
     # Sums of the rows, not of the groups: the figure is then the same to the last digit as elsewhere.
     point = np.array([column.sum() for column in columns])
     return Totals(point, resampled_sums(np.column_stack(sums)).T)

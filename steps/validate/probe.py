@@ -22,9 +22,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from steps.common.booster import Fitted, fit, margins
+from steps.common.booster import Fitted, fit, prices
 from steps.common.columns import Columns, Floats, joined
-from steps.common.features import features
 from steps.common.listing import BUCKETS
 from steps.common.resampling import properties, resampled_sums
 from steps.common.verdicts import enough_to_probe, gain_pays
@@ -218,8 +217,7 @@ def _reach(squared: NDArray[np.float64], by_houses: float, probability: float) -
 
 
 def _squared(model: Fitted, judged: Houses) -> Floats:
-    said = np.exp(margins(model.booster, features(judged.columns, model.encodings)).astype(np.float64))
-    return np.asarray((said - judged.price) ** 2, np.float64)
+    return np.asarray((prices(model, judged.columns) - judged.price) ** 2, np.float64)
 
 
 def _after(here: Gain, there: Gain, share: float) -> float:

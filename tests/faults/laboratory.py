@@ -139,11 +139,10 @@ def _loaded(deployment: Deployment, version: int) -> bundle.Bundle:
         return bundle.load(at / bundle.FOLDER)
 
 
-def _step(deployment: Deployment, source: RunningSource, step: str, run: str, **settings: str) -> int:
+def _step(deployment: Deployment, source: RunningSource, step: str, run: str) -> int:
     options = {"fetch": ["--force-train", "true" if run.endswith("trained") else "false"], "tune": ["--trials", TRIALS]}
     done = deployment.run(
         step, "--run-id", run, *options.get(step, []), APPRAISER_SOURCE_URL=source.url, APPRAISER_SOURCE_ID=SOURCE,
-        **settings,
     )  # fmt: skip
     (deployment.folder / f"{step}.log").write_text(done.stdout + done.stderr)
     if done.returncode not in {DONE, 99, 100}:

@@ -14,7 +14,10 @@ from numpy.typing import NDArray
 
 from local.synthetic import SCHEMA
 from local.synthetic_market import STATES, Market, draw_listings
-from steps.common.columns import Category, Columns, encode
+from steps.common.columns import Columns
+from steps.common.listing import SOURCE_FIELDS
+from steps.common.store.raw import RawRows
+from steps.validate.batch import gather
 
 BASE: Final = replace(Market(), luxury_share=0.0, states=STATES[:4], cities_per_state=4, zips_per_city=2)
 BASE_ROWS: Final = 24_000
@@ -39,17 +42,7 @@ def write_source(folder: Path, *batches: Table) -> Path:
 
 def columns_of(table: Table) -> Columns:
     """Return a table of the source's twelve columns as a model's listings; every row of the market is one."""
-    numbers = {name: np.asarray(table[name], np.float64) for name in ("bed", "bath", "acre_lot", "house_size")}
-    days = [text.split("-") for text in table["prev_sold_date"].tolist()]
-    numbers["prev_sold_year"] = np.array([float(year) for year, _, _ in days])
-    numbers["prev_sold_month"] = np.array([float(month) for _, month, _ in days])
-    texts = {
-        **{name: [text.lower() for text in table[name].tolist()] for name in ("status", "state", "city")},
-        "zip_code": [f"{int(number):05}" for number in table["zip_code"].tolist()],
-        "brokered_by": [str(int(number)) for number in table["brokered_by"].tolist()],
-    }
-    categories = {}
-    for name, values in texts.items():
-        codes, seen = encode(values)
-        categories[name] = Category(codes, tuple(seen))
-    return Columns(numbers, categories)
+    texts: dict[str, list[str | None]] = {name: [*map(str, table[name].tolist())] for name in SOURCE_FIELDS}
+    found = gather(0, [RawRows(list(range(len(table["price"]))), texts)])
+    assert found.kept.all()
+    return found.columns

@@ -2,9 +2,7 @@
 
 import os
 import shutil
-import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +13,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, expect, sync_playwright
 
+from tests.running import Running
 from tests.servers import ROOT, free_loopback_port
 
 START_SECONDS = 90
@@ -27,7 +26,7 @@ _PROGRAMS = ("chromium", "chromium-browser", "google-chrome-stable")
 
 
 @dataclass
-class Frontend:
+class Frontend(Running):
     """A running page: its variables, where it listens, its process."""
 
     api_url: str
@@ -35,11 +34,6 @@ class Frontend:
     settings: dict[str, str] = field(default_factory=dict)
     port: int = field(default_factory=free_loopback_port)
     process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def url(self) -> str:
-        """Return the page's address."""
-        return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> Self:
         """Start it, and wait until it answers."""
@@ -50,25 +44,8 @@ class Frontend:
                 env={"PATH": os.defpath, "PYTHONPATH": str(ROOT), "HOME": str(self.log.parent),
                      "APPRAISER_API_URL": self.api_url, "APPRAISER_PORT": str(self.port), **self.settings},
             )  # fmt: skip
-        deadline = time.monotonic() + START_SECONDS
-        while not self._answers():
-            assert self.process.poll() is None, self.log.read_text()[-3000:]
-            assert time.monotonic() < deadline, self.log.read_text()[-3000:]
-            time.sleep(0.1)
+        self.wait_until(lambda: httpx.get(f"{self.url}/_stcore/health", timeout=5).is_success, START_SECONDS)
         return self
-
-    def _answers(self) -> bool:
-        try:
-            return httpx.get(f"{self.url}/_stcore/health", timeout=5).is_success
-        except httpx.TransportError:
-            return False
-
-    def stop(self) -> int:
-        """Ask it to stop, and return its exit code."""
-        assert self.process is not None
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(30)
 
 
 @contextmanager

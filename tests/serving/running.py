@@ -2,11 +2,9 @@
 
 import json
 import os
-import signal
 import subprocess
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -18,13 +16,12 @@ from steps.common import booster, bundle
 from steps.common.booster import Fitted
 from steps.common.bundle import Bundle
 from steps.common.columns import from_listings
+from tests.running import Running
 from tests.servers import ROOT, Databases, free_loopback_port
 from tests.steps.common.listings import HOUSE, market
 from tests.steps.deployment import Deployment
 
 TOKEN = "9f2c-only-for-tests-71d0"
-START_SECONDS = 60
-PATIENCE_SECONDS = 60
 POLL_SECONDS = 0.3
 MARKET, PRICES, BUCKETS = market(1200)
 
@@ -72,7 +69,7 @@ def environment(databases: Databases, mlflow_url: str, state: Path, **changes: s
 
 
 @dataclass
-class Service:
+class Service(Running):
     """A running service: its variables, where it listens, its process."""
 
     environment: dict[str, str]
@@ -80,11 +77,6 @@ class Service:
     port: int = field(default_factory=free_loopback_port)
     launcher: tuple[str, ...] = ()
     process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def url(self) -> str:
-        """Return the service's address."""
-        return f"http://127.0.0.1:{self.port}"
 
     def start(self, *, ready: bool = True) -> Self:
         """Start it, and wait until it is ready."""
@@ -102,19 +94,6 @@ class Service:
                 env={"PATH": os.defpath, "PYTHONPATH": str(ROOT), "APPRAISER_PORT": str(self.port),
                      **self.environment},
             )  # fmt: skip
-
-    def wait_until(self, done: Any, seconds: float = PATIENCE_SECONDS) -> None:
-        """Ask until it is so; the process must live meanwhile."""
-        deadline = time.monotonic() + seconds
-        while True:
-            # Until it listens, nobody answers.
-            with suppress(httpx.TransportError):
-                if done():
-                    return
-            assert self.process is not None
-            assert self.process.poll() is None, self.log.read_text()[-3000:]
-            assert time.monotonic() < deadline, self.log.read_text()[-3000:]
-            time.sleep(0.05)
 
     def get(self, path: str, **named: Any) -> httpx.Response:
         """Ask for something."""
@@ -135,13 +114,6 @@ class Service:
         assert self.process is not None
         self.process.kill()
         self.process.wait()
-
-    def stop(self) -> int:
-        """Ask it to stop, and return its exit code."""
-        assert self.process is not None
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(30)
 
 
 @contextmanager

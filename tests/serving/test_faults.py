@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,10 @@ def all_arrived(service: Service, deployment: Deployment, made: Load) -> list[di
     return rows
 
 
+def serves(service: Service, version: int) -> bool:
+    return service.version() == version
+
+
 def test_a_new_champion_is_served_within_a_poll_without_a_failed_or_mixed_request(deployment: Deployment) -> None:
     one, first = register(deployment, "run 0", 0, 20)
     two, second = register(deployment, "run 1", 1, 25)
@@ -52,7 +57,7 @@ def test_a_new_champion_is_served_within_a_poll_without_a_failed_or_mixed_reques
             made.wait_for(50)
             for version in (two, one, two):
                 deployment.set_alias(version)
-                service.wait_until(lambda version=version: service.version() == version)
+                service.wait_until(partial(serves, service, version))
                 made.wait_for(50)
             deployment.set_alias(three)
             service.wait_until(lambda: "champion_refused" in service.log.read_text())

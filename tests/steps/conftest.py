@@ -32,3 +32,11 @@ def deployment(databases: Databases, mlflow: MlflowServer, tmp_path: Path) -> It
     made = Deployment(databases, mlflow, tmp_path)
     yield made
     made.close()
+
+
+@pytest.fixture
+def led_here(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Deployment:
+    """Lead whatever step is run in this process to the deployment, by its variables."""
+    for name, value in deployment.environment.items():
+        monkeypatch.setenv(name, value)
+    return deployment

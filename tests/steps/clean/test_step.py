@@ -22,10 +22,7 @@ BOUNDARIES = [name.strip() for name in _stated[1].split(",")]
 MIXED = [*rows(50), *({**rows(1, seed=1)[0], **odd} for odd in ODD)]
 
 
-@pytest.fixture(autouse=True)
-def _led_here(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in deployment.environment.items():
-        monkeypatch.setenv(name, value)
+pytestmark = pytest.mark.usefixtures("led_here")
 
 
 def run(run_id: str) -> int:

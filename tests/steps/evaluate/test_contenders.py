@@ -13,10 +13,7 @@ from tests.steps.evaluate.stages import evidence, explanation, promote, put_into
 MODEL = f"{bundle.FOLDER}/{bundle.MODEL}"
 
 
-@pytest.fixture(autouse=True)
-def _led_here(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in deployment.environment.items():
-        monkeypatch.setenv(name, value)
+pytestmark = pytest.mark.usefixtures("led_here")
 
 
 def champion(deployment: Deployment, **card_changes: Any) -> int:

@@ -24,11 +24,7 @@ from tests.steps.promote.stages import (
     verdict,
 )
 
-
-@pytest.fixture(autouse=True)
-def _led_here(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in deployment.environment.items():
-        monkeypatch.setenv(name, value)
+pytestmark = pytest.mark.usefixtures("led_here")
 
 
 def test_the_first_model_is_promoted_and_everybody_is_told(

@@ -14,10 +14,7 @@ BOUNDARIES = re.findall(
 )
 
 
-@pytest.fixture(autouse=True)
-def _led_here(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in deployment.environment.items():
-        monkeypatch.setenv(name, value)
+pytestmark = pytest.mark.usefixtures("led_here")
 
 
 @pytest.mark.parametrize("boundary", BOUNDARIES)

@@ -23,11 +23,7 @@ from tests.steps.promote.test_what_if import judged_train, previous
 
 HOUSES = 1000
 
-
-@pytest.fixture(autouse=True)
-def _led_here(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in deployment.environment.items():
-        monkeypatch.setenv(name, value)
+pytestmark = pytest.mark.usefixtures("led_here")
 
 
 def judge(deployment: Deployment, claim: Claim, verdict: Verdict, outcome: str | None = None) -> None:
@@ -78,13 +74,13 @@ def skipped(deployment: Deployment, batch: int) -> None:
 
 
 @pytest.fixture
-def history(deployment: Deployment) -> Deployment:
+def history(led_here: Deployment) -> Deployment:
     """Return a deployment that promoted its first model, held its second, promoted its third and skipped a batch."""
-    decided(deployment, 0, None, {1: 60_000})
-    decided(deployment, 1, 1, {1: 60_000, 2: 59_900})
-    decided(deployment, 2, 1, {1: 61_000, 3: 50_000}, previous=previous(1, 61_000))
-    skipped(deployment, 3)
-    return deployment
+    decided(led_here, 0, None, {1: 60_000})
+    decided(led_here, 1, 1, {1: 60_000, 2: 59_900})
+    decided(led_here, 2, 1, {1: 61_000, 3: 50_000}, previous=previous(1, 61_000))
+    skipped(led_here, 3)
+    return led_here
 
 
 def policy_of(deployment: Deployment, text: str) -> str:

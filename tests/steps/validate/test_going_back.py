@@ -24,10 +24,7 @@ ALLOWED = ("--allow-rollback", "true")
 LIKE_BEFORE = rows(1200, seed=2)
 
 
-@pytest.fixture(autouse=True)
-def _led_here(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in deployment.environment.items():
-        monkeypatch.setenv(name, value)
+pytestmark = pytest.mark.usefixtures("led_here")
 
 
 @pytest.fixture

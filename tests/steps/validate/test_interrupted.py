@@ -18,10 +18,7 @@ BOUNDARIES = [name.strip() for name in _stated[1].split(",")]
 BEFORE = rows(1200)
 
 
-@pytest.fixture(autouse=True)
-def _led_here(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in deployment.environment.items():
-        monkeypatch.setenv(name, value)
+pytestmark = pytest.mark.usefixtures("led_here")
 
 
 def said(capsys: pytest.CaptureFixture[str]) -> str:

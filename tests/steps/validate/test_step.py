@@ -16,10 +16,7 @@ from tests.steps.validate.stages import clean, codes, frozen, in_production, pas
 BEFORE = rows(1200)
 
 
-@pytest.fixture(autouse=True)
-def _led_here(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in deployment.environment.items():
-        monkeypatch.setenv(name, value)
+pytestmark = pytest.mark.usefixtures("led_here")
 
 
 def said(capsys: pytest.CaptureFixture[str]) -> str:
