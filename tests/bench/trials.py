@@ -3,7 +3,7 @@
 PRUNER is `median`, the one tune has, or `none`. The study is in memory; MLflow is told nothing, and the two baselines
 that tune measures beside its trials are left out. Settings as a step has them, batches 0 to 4 of CLEAN, one thread.
 Prints one line of JSON: rows, seconds of each part by the clock and of processor time, trials by state, models grown
-(one a fold), the best error in dollars.
+(one a fold), the best error in dollars, and how good the fit is.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any, Final
 
 import optuna
 from optuna.trial import FrozenTrial
+from sqlalchemy import Connection
 
 from steps.common import settings
 from steps.common.listing import TRAIN_BUCKETS
@@ -29,6 +30,7 @@ from steps.common.store.connection import open_engine
 from steps.train import train
 from steps.tune import tune
 from steps.tune.folds import make_folds, sample
+from tests.bench.quality import quality
 
 BATCHES: Final = range(5)
 PRUNERS: Final = {"median": tune.pruner, "none": optuna.pruners.NopPruner}
@@ -48,13 +50,15 @@ def main(pruner: str, given: Settings) -> dict[str, Any]:
         tune.sweep(study, tune.objective(folds, _THREADS), given.trials, _tell)
     best = tune.choose(study)
     with _timed(seconds, "fit"):
-        train.fit(rows, best.parameters, best.trees, _THREADS)
+        fitted = train.fit(rows, best.parameters, best.trees, _THREADS)
+    with _timed(seconds, "quality"), _connected(given, "clean") as in_clean, _connected(given, "raw") as in_raw:
+        good = quality(fitted, in_clean, in_raw, given.needed("source_id"), BATCHES)
     trials = study.get_trials(deepcopy=False)
     states = Counter(trial.state.name for trial in trials)
     grown = sum(len(trial.user_attrs["trees"]) for trial in trials)
     return {
         "rows": len(rows), "sampled": sum(len(fold.held_out) for fold in folds), "seconds": seconds,
-        "states": states, "grown": grown, "rmse": best.rmse, "trees": best.trees,
+        "states": states, "grown": grown, "rmse": best.rmse, "trees": best.trees, "quality": good,
     }  # fmt: skip
 
 
@@ -65,10 +69,16 @@ def _tell(trial: FrozenTrial) -> None:
 
 
 def _train_part(given: Settings) -> Listings:
-    engine = open_engine(given, "clean_url")
+    with _connected(given, "clean") as connection:
+        return clean.read(connection, given.needed("source_id"), BATCHES, TRAIN_BUCKETS)
+
+
+@contextmanager
+def _connected(given: Settings, database: str) -> Iterator[Connection]:
+    engine = open_engine(given, f"{database}_url")
     try:
         with engine.connect() as connection:
-            return clean.read(connection, given.needed("source_id"), BATCHES, TRAIN_BUCKETS)
+            yield connection
     finally:
         engine.dispose()
 
