@@ -13,7 +13,6 @@ BOUNDARIES = re.findall(
     r"\w+", (ROOT / "steps/promote/__main__.py").read_text().partition("Commit boundaries: ")[2].partition("\n")[0]
 )
 
-
 pytestmark = pytest.mark.usefixtures("led_here")
 
 

@@ -2,10 +2,12 @@
 
 import ast
 import re
+from dataclasses import dataclass
 
 import pytest
 
 from steps.common.step import DONE, FAILED, FENCED, RETRY
+from steps.common.store.ledger import Claim
 from tests.servers import ROOT, free_loopback_port
 from tests.steps.batches import changed, claimed, fetched, rows, store, times
 from tests.steps.deployment import SOURCE, Deployment
@@ -16,7 +18,9 @@ _stated = re.search(r"Commit boundaries: ([a-z_, \n]+)\.", ast.get_docstring(ast
 assert _stated
 BOUNDARIES = [name.strip() for name in _stated[1].split(",")]
 BEFORE = rows(1200)
-
+ANOTHER_LEVEL = changed(rows(1200, seed=1), price=times(2))
+# How long an undisturbed run takes at most where nothing else runs.
+_LONGEST = 6.0
 
 pytestmark = pytest.mark.usefixtures("led_here")
 
@@ -25,24 +29,45 @@ def said(capsys: pytest.CaptureFixture[str]) -> str:
     return " ".join(capsys.readouterr().out.split())
 
 
+@dataclass
+class Interrupted:
+    """A batch that another price level sets apart from the champion's, fetched and waiting for its verdict."""
+
+    deployment: Deployment
+    claim: Claim
+
+    def run_again(self) -> None:
+        """Run the step twice; it must end as if it had never been killed, and the second time change nothing."""
+        assert validate("r") == DONE
+        once = left(self.deployment, self.claim)
+        assert validate("r") == DONE
+        assert left(self.deployment, self.claim) == once
+        found = verdict(self.deployment, self.claim)
+        # As if never killed: the same batch again, under a number of its own.
+        undisturbed = fetched(self.deployment, "undisturbed", 2, ANOTHER_LEVEL)
+        assert validate("undisturbed") == DONE
+        again = verdict(self.deployment, undisturbed)
+        assert (found.verdict, found.reasons, found.policy) == (again.verdict, again.reasons, again.policy)
+        assert {**found.report, "batch": 2} == again.report
+
+
+@pytest.fixture
+def interrupted(led_here: Deployment) -> Interrupted:
+    in_production(led_here, BEFORE)
+    return Interrupted(led_here, fetched(led_here, "r", 1, ANOTHER_LEVEL))
+
+
 @pytest.mark.parametrize("boundary", BOUNDARIES)
-def test_killed_and_run_again(deployment: Deployment, boundary: str) -> None:
-    in_production(deployment, BEFORE)
-    some = changed(rows(1200, seed=1), price=times(2))
-    claim = fetched(deployment, "r", 1, some)
-    killed = deployment.run("validate", "--run-id", "r", killed_at=boundary)
+def test_killed_and_run_again(interrupted: Interrupted, boundary: str) -> None:
+    killed = interrupted.deployment.run("validate", "--run-id", "r", killed_at=boundary)
     assert killed.returncode == -9, killed.stdout
-    assert validate("r") == DONE
-    once = left(deployment, claim)
-    assert validate("r") == DONE
-    assert left(deployment, claim) == once
-    found = verdict(deployment, claim)
-    # As if never killed: the same batch again, under a number of its own.
-    undisturbed = fetched(deployment, "undisturbed", 2, some)
-    assert validate("undisturbed") == DONE
-    again = verdict(deployment, undisturbed)
-    assert (found.verdict, found.reasons, found.policy) == (again.verdict, again.reasons, again.policy)
-    assert {**found.report, "batch": 2} == again.report
+    interrupted.run_again()
+
+
+@pytest.mark.parametrize("seed", [*range(3), *(pytest.param(seed, marks=pytest.mark.faults) for seed in range(3, 23))])
+def test_killed_at_a_random_moment_and_run_again(interrupted: Interrupted, seed: int) -> None:
+    interrupted.deployment.kill_at_a_moment("validate", seed, _LONGEST, "--run-id", "r")
+    interrupted.run_again()
 
 
 def test_two_at_once_give_one_verdict(deployment: Deployment) -> None:
