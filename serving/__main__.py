@@ -8,8 +8,9 @@ import sys
 
 import uvicorn
 
-from serving.app import create_app
+from serving.app import create_app, spool_folder
 from serving.settings import read
+from serving.spool import SpoolInUse, check_free
 from steps.common import logs
 from steps.common.settings import SettingRefused
 
@@ -27,8 +28,13 @@ def main() -> int:
         settings = read(os.environ)
         for name in ("ledger_url", "raw_url", "mlflow_url", "state_folder"):
             settings.needed(name)
+        # In the application's start the server would make a traceback of it.
+        check_free(spool_folder(settings))
     except SettingRefused as refused:
         sys.stderr.write(f"{refused}\n")
+        return 2
+    except (SpoolInUse, OSError) as refused:
+        sys.stderr.write(f"APPRAISER_STATE_FOLDER: {refused}\n")
         return 2
     uvicorn.run(
         create_app(settings), host=settings.host, port=settings.port, loop="uvloop", http="httptools", ws="none",

@@ -102,13 +102,13 @@ def _open(settings: Settings, metrics: Metrics, parts: ExitStack) -> Service:
     parts.callback(ledger.dispose)
     raw = open_engine(settings, "raw_url", *_RAW_SECONDS)
     parts.callback(raw.dispose)
-    state = Path(settings.needed("state_folder"))
-    spool = Spool(state / "spool", settings.spool_megabytes * _MEGABYTE)
+    spool = Spool(spool_folder(settings), settings.spool_megabytes * _MEGABYTE)
     shipper = Shipper(spool, raw, settings.ship_seconds)
     # Closing the spool writes what was appended; the shipper then has its last try.
     parts.callback(shipper.close)
     parts.callback(spool.close)
-    champions = Champions(Tracking(settings), ledger, state / "models", settings.poll_seconds)
+    models = Path(settings.needed("state_folder")) / "models"
+    champions = Champions(Tracking(settings), ledger, models, settings.poll_seconds)
     prices = parts.enter_context(closing(Prices(champions, spool, metrics, settings.batch_rows)))
     readers = parts.enter_context(ThreadPoolExecutor(2, thread_name_prefix="reader"))
     history = History(ledger)
@@ -116,6 +116,11 @@ def _open(settings: Settings, metrics: Metrics, parts: ExitStack) -> Service:
     champions.start_from_disk()
     shipper.start()
     return Service(settings, champions, prices, history, metrics, readers)
+
+
+def spool_folder(settings: Settings) -> Path:
+    """Return where predictions wait for RAW."""
+    return Path(settings.needed("state_folder")) / "spool"
 
 
 def _version(service: Service) -> int | None:

@@ -186,6 +186,12 @@ class Spool:
         self._written = 0
 
 
+def check_free(folder: Path) -> None:
+    """Raise SpoolInUse where another process has the folder, OSError where it cannot be made or read."""
+    folder.mkdir(parents=True, exist_ok=True)
+    os.close(_own(folder))
+
+
 def _own(folder: Path) -> int:
     """Return a descriptor of the folder, locked for as long as this process lives."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

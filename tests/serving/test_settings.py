@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from serving.settings import read
+from serving.spool import Spool
 from steps.common.settings import SettingRefused
 from tests.servers import ROOT
 from tests.serving.running import TOKEN
@@ -54,16 +55,33 @@ def test_one_machine_may_have_any_token(token: str) -> None:
     assert read({"APPRAISER_LOCAL": "true", "APPRAISER_TOKEN": token}).local
 
 
-@pytest.mark.parametrize(
-    ("variables", "sentence"),
-    [({"APPRAISER_TOKEN": ""}, "APPRAISER_TOKEN is empty"), ({}, "APPRAISER_LEDGER_URL is not set")],
-)
-def test_the_process_ends_with_a_sentence(variables: dict[str, str], sentence: str) -> None:
+def refused(variables: dict[str, str]) -> str:
+    """Start the service, which must end by itself and not with a traceback; return what it says."""
     python = str(ROOT / ".envs" / "serving" / "bin" / "python")
     done = subprocess.run(
         [python, "-m", "serving"], env={"PYTHONPATH": str(ROOT), **variables}, cwd=ROOT, capture_output=True, text=True,
         check=False, timeout=60,
     )  # fmt: skip
-    assert done.returncode == 2
-    assert sentence in done.stderr
+    assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [({"APPRAISER_TOKEN": ""}, "APPRAISER_TOKEN is empty"), ({}, "APPRAISER_LEDGER_URL is not set")],
+)
+def test_the_process_ends_with_a_sentence(variables: dict[str, str], sentence: str) -> None:
+    assert sentence in refused(variables)
+
+
+def test_a_state_folder_of_another_process_or_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    nowhere = dict.fromkeys(("APPRAISER_RAW_URL", "APPRAISER_LEDGER_URL"), "postgresql+psycopg://nobody@127.0.0.1/x")
+    variables = {**nowhere, "APPRAISER_MLFLOW_URL": "http://127.0.0.1:1", "APPRAISER_STATE_FOLDER": str(tmp_path)}
+    spool = Spool(tmp_path / "spool", 1000)
+    assert "each needs a volume of its own" in refused(variables)
+    spool.close()
+    (tmp_path / "file").touch()
+    said = refused({**variables, "APPRAISER_STATE_FOLDER": str(tmp_path / "file")})
+    assert said.startswith("APPRAISER_STATE_FOLDER: ")
+    assert str(tmp_path / "file") in said
