@@ -1,9 +1,14 @@
 """What many tests need: free ports, and one real server of each kind for a whole run."""
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.servers import databases, free_loopback_port, server
 from tests.tracking import mlflow_server
+
+# How long an example takes says what else the machine does, and nothing about the code.
+settings.register_profile("untimed", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 __all__ = ["databases", "free_port", "mlflow_server", "server"]
 

@@ -20,7 +20,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 
 @given(houses)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_contributions_add_up(bundle: Bundle, listing: Listing) -> None:
     price, log_price, base, found = explain(bundle, listing)
     assert price == bundle.prices([listing])[0]

@@ -31,7 +31,7 @@ def drawn(count: int) -> list[Listing]:
     kept: list[Listing] = []
 
     @seed(7)
-    @settings(max_examples=count, database=None, deadline=None)
+    @settings(max_examples=count, database=None)
     @given(houses)
     def draw(listing: Listing) -> None:
         kept.append(listing)

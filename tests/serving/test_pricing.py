@@ -114,7 +114,7 @@ def test_what_is_kept_of_a_refused_body_is_bounded() -> None:
 
 
 @given(st.lists(houses, min_size=1, max_size=40))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_price_does_not_depend_on_the_way_it_came(bundle: Bundle, listings: list[Listing]) -> None:
     wanted = bundle.prices(listings).tolist()
     bodies = [listing.model_dump_json().encode() for listing in listings]

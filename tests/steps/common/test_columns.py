@@ -12,7 +12,7 @@ _some = st.lists(houses, max_size=12)
 
 
 @given(_some, _some)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_rows_joined_are_those_of_the_listings_joined(one: list[Listing], other: list[Listing]) -> None:
     found, expected = joined(from_listings(one), from_listings(other)), from_listings([*one, *other])
     assert len(found) == len(one) + len(other)

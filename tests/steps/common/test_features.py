@@ -29,7 +29,7 @@ def value(listing: Listing, feature: str, encodings: Encodings = ENCODED) -> flo
     return float(features([listing], encodings)[0, FEATURES.index(feature)])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(houses, min_size=1, max_size=45), st.data())
 def test_one_by_one_or_all_at_once_the_bits_are_the_same(listings: list[Listing], data: st.DataObject) -> None:
     prices = np.array(data.draw(st.lists(st.floats(1e4, 1e7), min_size=len(listings), max_size=len(listings))))
@@ -149,7 +149,7 @@ def test_unseen_values_are_named_by_field() -> None:
     assert ENCODED.unseen(strange) == ("state", "city", "brokered_by", "status")
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(houses, min_size=1, max_size=20))
 def test_unseen_values_of_many_are_those_of_each(listings: list[Listing]) -> None:
     half = listings[: (len(listings) + 1) // 2]

@@ -52,7 +52,7 @@ def test_a_listing_is_trimmed_lower_case_and_has_a_zip_code_of_five_digits() -> 
 
 
 @given(raw_rows | nearly_good)
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 def test_it_never_raises_and_says_which_field_is_wrong(row: dict[str, str | None]) -> None:
     found = parse(row)
     if isinstance(found, Refusal):
@@ -62,7 +62,7 @@ def test_it_never_raises_and_says_which_field_is_wrong(row: dict[str, str | None
 
 
 @given(raw_rows | nearly_good)
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 def test_a_field_alone_means_what_it_means_in_a_row(row: dict[str, str | None]) -> None:
     whole = parse(row)
     alone = {name: parse_field(name, row[name]) for name in PricedListing.model_fields}
@@ -75,7 +75,7 @@ def test_a_field_alone_means_what_it_means_in_a_row(row: dict[str, str | None]) 
 
 
 @given(nearly_good)
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_normalising_twice_is_normalising_once(row: dict[str, str | None]) -> None:
     found = parse(row)
     if isinstance(found, PricedListing):
@@ -84,7 +84,7 @@ def test_normalising_twice_is_normalising_once(row: dict[str, str | None]) -> No
 
 
 @given(nearly_good)
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_the_api_reads_a_listing_as_the_pipeline_does(row: dict[str, str | None]) -> None:
     found = parse(row)
     if isinstance(found, PricedListing):
@@ -132,7 +132,7 @@ def test_the_first_broken_rule_is_the_one_that_is_told() -> None:
 
 
 @given(st.text() | _numbers | st.from_regex(r"-?[0-9]{1,18}(\.[0-9]{0,3})?", fullmatch=True))
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=2000)
 def test_the_shortest_form_is_that_of_a_float(text: str) -> None:
     try:
         number = float(text)
@@ -177,13 +177,13 @@ def test_a_house_without_street_is_told_by_all_of_its_place() -> None:
 @given(
     nearly_good, st.sampled_from(["price", "status", "bed", "bath", "house_size", "acre_lot", "brokered_by"]), values
 )
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_nothing_but_its_place_moves_a_house(row: dict[str, str | None], field: str, value: str | None) -> None:
     assert property_id({**row, field: value}) == property_id(row)
 
 
 @given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 6)), min_size=1, max_size=60), st.randoms())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_no_house_is_on_both_sides_in_any_order_of_batches(listed: list[tuple[int, int]], order: random.Random) -> None:
     def parts(batches: list[tuple[int, int]]) -> dict[bool, set[int]]:
         found: dict[bool, set[int]] = {True: set(), False: set()}

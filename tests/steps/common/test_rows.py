@@ -31,7 +31,7 @@ def parsed(parser: RowParser, some: list[Row]) -> list[tuple[dict[str, Value] | 
 
 
 @given(st.lists(nearly_good | raw_rows, max_size=12), st.integers(1, 5))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_rows_in_pieces_are_rows_one_by_one(some: list[Row], size: int) -> None:
     parser = RowParser()
     found = [one for start in range(0, len(some), size) for one in parsed(parser, some[start : start + size])]

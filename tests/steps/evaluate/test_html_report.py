@@ -10,7 +10,7 @@ from steps.evaluate import change_plots, html_report, plots
 from steps.evaluate.paragraph import sentences
 from tests.steps.evaluate import explanations
 
-_RULES = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+_RULES = settings(max_examples=40, suppress_health_check=list(HealthCheck))
 
 
 @_RULES

@@ -48,7 +48,7 @@ def strange(sentence: str) -> str:
     return f"{sentence} {0.123456789:.9f}"
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, suppress_health_check=list(HealthCheck))
 @given(explanations.explanations)
 def test_every_number_is_found_in_the_data_and_every_sentence_has_one(found: Explanation) -> None:
     told = sentences(found)
@@ -57,7 +57,7 @@ def test_every_number_is_found_in_the_data_and_every_sentence_has_one(found: Exp
     assert all(sentence.endswith(".") and sentence[0].isupper() for sentence in told)
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, suppress_health_check=list(HealthCheck))
 @given(explanations.explanations.filter(lambda found: found.table is not None))
 def test_a_number_that_is_not_in_the_data_would_be_found(found: Explanation) -> None:
     told = sentences(found)

@@ -92,7 +92,7 @@ def reject(constant: str) -> None:
     as_lists=st.booleans(),
     order=st.permutations(["data", "batch_number", "group_number"]),
 )
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 def test_any_rows_in_any_writing_cut_anywhere_are_read_as_they_were_sent(
     rows: list[dict[str, Any]], window: int, indent: int | None, separators: tuple[str, str] | None,
     ascii_only: bool, as_lists: bool, order: list[str],
@@ -109,7 +109,7 @@ def test_any_rows_in_any_writing_cut_anywhere_are_read_as_they_were_sent(
 
 
 @given(rows=rows, data=st.data())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_a_text_that_stops_anywhere_is_never_a_batch(rows: list[dict[str, Any]], data: st.DataObject) -> None:
     body = text_of(rows)
     end = data.draw(st.integers(0, len(body) - 1))
@@ -118,7 +118,7 @@ def test_a_text_that_stops_anywhere_is_never_a_batch(rows: list[dict[str, Any]],
 
 
 @given(rows=rows, data=st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_spoilt_text_is_refused_or_means_what_json_says(rows: list[dict[str, Any]], data: st.DataObject) -> None:
     body = bytearray(text_of(rows))
     for _ in range(data.draw(st.integers(1, 3))):

@@ -49,7 +49,7 @@ def stored(report: Report, policy: Policy, verdict: str, **more: Any) -> Verdict
     return Verdict(verdict, [], plain, {**policy.model_dump(), **more})
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(reports(), policies, policies, st.sampled_from([None, 1]), st.booleans())
 def test_it_is_what_validate_would_have_said(
     report: Report, before: dict[str, Any], after: dict[str, Any], champion: int | None, forced: bool
@@ -71,7 +71,7 @@ def test_it_is_what_validate_would_have_said(
         assert again.verdict == (possible.pop() if len(possible) == 1 else UNKNOWN), again.why
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(reports(), policies, policies, st.sampled_from([None, 1]), st.sampled_from([None, 2]))
 def test_with_another_champion_it_is_right_whatever_that_one_does_on_the_batch(
     report: Report, before: dict[str, Any], after: dict[str, Any], actual: int | None, champion: int | None

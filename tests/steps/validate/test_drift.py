@@ -45,7 +45,7 @@ _sizes = st.lists(
 
 
 @given(_sizes, _sizes)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_psi_is_that_of_another_implementation(now: list[float], before: list[float]) -> None:
     found = drift(batch_of(with_sizes(now)), reference_of(with_sizes(before)), POLICY)["house_size"]
     assert found.psi == pytest.approx(psi_of(now, before), abs=1e-9)
@@ -137,7 +137,7 @@ def test_another_spelling_is_no_new_value() -> None:
 
 
 @given(st.lists(st.text(max_size=12) | st.none(), min_size=1, max_size=40))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_no_value_breaks_anything(values: list[str | None]) -> None:
     house = rows(1)[0]
     now = [{**house, "city": value, "status": value, "brokered_by": value} for value in values]

@@ -36,7 +36,7 @@ def listings() -> st.SearchStrategy[PricedListing]:
 
 
 @given(rows=st.lists(listings(), max_size=6))
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_listings_come_back_as_they_were_written(databases: Databases, rows: list[PricedListing]) -> None:
     engine = create_engine(databases.url("clean"))
     written = [CleanRow(number, number * 7, bucket(number * 7), row) for number, row in enumerate(rows)]

@@ -42,7 +42,7 @@ def expected(name: str, text: str | None) -> str | None:
 
 
 @given(rows=rows)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_numbers_are_in_their_shortest_form_and_all_else_as_it_is(rows: list[tuple[str | None, ...]]) -> None:
     form = [tuple(map(expected, SOURCE_FIELDS, row)) for row in rows]
     assert canonical(lines(rows)) == lines(form)

@@ -48,7 +48,7 @@ def engine(databases: Databases) -> Iterator[Engine]:
 
 
 @given(st.lists(st.tuples(_texts, _texts), min_size=1, max_size=5))
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_postgresql_agrees(engine: Engine, values: list[tuple[str, str]]) -> None:
     with engine.connect() as connection:
         # One of the tables there are; what a step writes is committed by itself alone.

@@ -39,7 +39,7 @@ def a_batch(number: int, rows: int = 1) -> Batch:
     rows=st.lists(st.tuples(*[_values] * len(SOURCE_FIELDS)), min_size=1, max_size=5),
     source_id=st.sampled_from(["s", "a\tb\\c%d"]),
 )
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_rows_come_back_as_received_and_with_the_same_sha(
     engine: Engine, rows: list[tuple[str | None, ...]], source_id: str
 ) -> None:
