@@ -5,11 +5,12 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 
 STEPS := fetch validate clean tune train evaluate promote
-IMAGES := $(STEPS) serving airflow registry local frontend
+ENVIRONMENTS := $(STEPS) serving airflow registry local frontend
 UV := .tools/bin/uv
 export UV_PYTHON := $(shell cat .python-version)
 export UV_LINK_MODE ?= hardlink
 export PYTHONUNBUFFERED := 1
+export IMAGES TAG BUILDER BUILD_FLAGS
 
 help:  ## list every target
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
@@ -31,7 +32,7 @@ $(UV): requirements/uv.txt
 	@$(UV) pip sync --quiet --compile-bytecode --require-hashes --python .envs/$* $<
 	@touch $@
 
-install: $(IMAGES:%=.envs/%/.installed)
+install: $(ENVIRONMENTS:%=.envs/%/.installed)
 
 run: install  ## start everything, take every batch through: SOURCE= SCALE= BATCHES= EXIT=1 GROUP= DAY= TRIALS= PORT_…=
 	@exec .envs/local/bin/python -m local.stack --end-with-parent
@@ -66,14 +67,18 @@ lint: .envs/dev/.installed  ## ruff and mypy
 lock: | $(UV)  ## resolve every image's versions together and write requirements/
 	@echo uv | $(UV) pip compile --quiet --no-header --no-annotate - -o requirements/uv.txt --generate-hashes $(LOCK_FLAGS)
 	@$(UV) pip compile --quiet --no-header --no-annotate --group dev pyproject.toml -o requirements/dev.txt --generate-hashes $(LOCK_FLAGS)
-	@for image in $(IMAGES); do \
+	@for image in $(ENVIRONMENTS); do \
 	  $(UV) pip compile --quiet --no-header --no-annotate --group $$image pyproject.toml -c requirements/dev.txt -o requirements/$$image.txt --generate-hashes $(LOCK_FLAGS) ; done
+	@$(UV) pip compile --quiet --no-header --no-annotate --group official-airflow pyproject.toml -c requirements/dev.txt -o tests/cluster/images/airflow/requirements.txt --generate-hashes $(LOCK_FLAGS)
 
 bench: install .envs/dev/.installed  ## speeds beside their peers: BENCH_SOURCE=
 	.envs/dev/bin/python -m tests.bench
 
 load: .envs/dev/.installed  ## the API that runs, under a mix of requests: USERS= SECONDS= URL=
 	@PYTHONPATH=. .envs/dev/bin/python -m tests.load
+
+images: .envs/local/.installed  ## build the images, try each out, print sizes: IMAGES= TAG= BUILDER= BUILD_FLAGS=
+	@.envs/local/bin/python -m local.container_images
 
 ci: lint test  ## what CI runs
 
@@ -82,4 +87,4 @@ clean:  ## remove every environment and all local state
 	  then echo "a run still uses $${lock%/lock}; stop it first" >&2; exit 1; fi; done
 	rm -rf .envs .local .screenshots .tools .mypy_cache .ruff_cache .pytest_cache
 
-.PHONY: help install run test browser screenshots faults lab lint lock bench load ci clean
+.PHONY: help install run test browser screenshots faults lab lint lock bench load images ci clean

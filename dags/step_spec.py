@@ -49,15 +49,17 @@ def pod_of(step: str, size: Size) -> dict[str, Any]:
     if step not in DATABASES:
         raise StepRefused(f"there is no step {step!r}; the steps are {', '.join(DATABASES)}")
     kubeconfig = os.environ.get("APPRAISER_KUBECONFIG")
+    image = image_of(step)
     return {
         "name": f"appraiser-{step}",
-        "image": image_of(step),
+        "image": image,
         "cmds": ["python", "-m", f"steps.{step}"],
         "labels": {"app": "appraiser", "step": step},
         "namespace": os.environ.get("APPRAISER_NAMESPACE", "appraiser"),
         "config_file": kubeconfig,
         "in_cluster": kubeconfig is None,
         "configmaps": ["appraiser"],
+        "env_vars": _digest_of(image),
         "secrets": [
             Secret("env", f"APPRAISER_{database.upper()}_URL", "appraiser-databases", f"{database}-url")
             for database in DATABASES[step]
@@ -66,6 +68,12 @@ def pod_of(step: str, size: Size) -> dict[str, Any]:
         **_sized(*SIZES[size]),
         **_restricted(),
     }
+
+
+def _digest_of(image: str) -> dict[str, str]:
+    # The one thing an image cannot bring itself. On one machine, where images have tags, what stands for them does.
+    _, _, digest = image.partition("@")
+    return {"APPRAISER_IMAGE_DIGEST": digest} if digest else {}
 
 
 def _sized(cpu: str, cpu_limit: str, memory: str, space: str) -> dict[str, Any]:

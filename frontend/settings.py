@@ -30,6 +30,9 @@ class Settings(BaseModel):
     api_seconds: float = Field(default=10, gt=0, le=60, description="longest wait for an answer; three times for rows")
     host: str = Field(default="127.0.0.1", description="address to listen on")
     port: int = Field(default=8501, ge=1, le=65535, description="port to listen on")
+    git_sha: str = Field(default="unknown", description="revision this image was built from")
+    image_digest: str = Field(default="unknown", description="digest of this image")
+    built_at: str = Field(default="unknown", description="time this image was built")
 
 
 def read(environment: Mapping[str, str]) -> Settings:

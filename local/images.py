@@ -31,7 +31,7 @@ def build(repository: Path, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "images.json"
     known: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-    revision = _revision(repository)
+    revision = revision_of(repository)
     images = {}
     for step in STEPS:
         reference = image_of(step)
@@ -91,7 +91,7 @@ def _digest(sources: list[Path]) -> str:
     return digest.hexdigest()
 
 
-def _revision(repository: Path) -> str:
+def revision_of(repository: Path) -> str:
     """Return git's name of the revision, `-dirty` where files differ from it; `unknown` outside git."""
     command = ["git", "-C", str(repository), "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
     try:

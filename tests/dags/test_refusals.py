@@ -31,6 +31,18 @@ def test_an_image_is_named_by_its_digest(images: Path) -> None:
     assert StepPod(step="fetch").image == DIGEST
 
 
+def test_the_pod_is_told_the_digest_that_its_image_cannot_know(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images.write_text(f"fetch: {DIGEST}\ntrain: localhost/appraiser-train:dev\n")
+    assert told(StepPod(step="fetch")) == {"APPRAISER_IMAGE_DIGEST": f"sha256:{'0a' * 32}"}
+    monkeypatch.setenv("APPRAISER_IMAGES_ALLOW_TAGS", "true")
+    assert told(StepPod(step="train")) == {}
+
+
+def told(task: StepPod) -> dict[str, str]:
+    """Return the variables a pod is given by value."""
+    return {variable.name: variable.value for variable in task.env_vars if variable.value is not None}
+
+
 @pytest.mark.parametrize(
     "name",
     [
