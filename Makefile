@@ -7,6 +7,9 @@ SHELL := /bin/bash
 STEPS := fetch validate clean tune train evaluate promote
 ENVIRONMENTS := $(STEPS) serving airflow registry local frontend
 UV := .tools/bin/uv
+CHART_TOOLS ?= .tools/go
+helm_MODULE := helm.sh/helm/v4/cmd/helm@v4.2.4
+kubeconform_MODULE := github.com/yannh/kubeconform/cmd/kubeconform@v0.7.0
 export UV_PYTHON := $(shell cat .python-version)
 export UV_LINK_MODE ?= hardlink
 export PYTHONUNBUFFERED := 1
@@ -38,7 +41,7 @@ run: install  ## start everything, take every batch through: SOURCE= SCALE= BATC
 	@exec .envs/local/bin/python -m local.stack --end-with-parent
 
 test: install .envs/dev/.installed browser  ## all tests
-	.envs/dev/bin/python -m pytest -m "not faults" --numprocesses 2 --dist loadfile
+	.envs/dev/bin/python -m pytest -m "not faults and not charts" --numprocesses 2 --dist loadfile
 
 # The page is tested in a real browser. Debian's is enough; elsewhere CHROMIUM= names the program of one.
 browser:  ## install Chromium where there is none (as root, on Debian)
@@ -62,7 +65,7 @@ lab: install .envs/dev/.installed  ## planted causes through the real steps, and
 lint: .envs/dev/.installed  ## ruff and mypy
 	.envs/dev/bin/ruff check .
 	.envs/dev/bin/ruff format --check .
-	.envs/dev/bin/mypy steps dags local serving frontend tests
+	.envs/dev/bin/mypy steps dags local serving frontend argocd tests
 
 lock: | $(UV)  ## resolve every image's versions together and write requirements/
 	@echo uv | $(UV) pip compile --quiet --no-header --no-annotate - -o requirements/uv.txt --generate-hashes $(LOCK_FLAGS)
@@ -74,8 +77,32 @@ lock: | $(UV)  ## resolve every image's versions together and write requirements
 bench: install .envs/dev/.installed  ## speeds beside their peers: BENCH_SOURCE=
 	.envs/dev/bin/python -m tests.bench
 
-load: .envs/dev/.installed  ## the API that runs, under a mix of requests: USERS= SECONDS= URL=
+# In a cluster the load is a Job from the API's own image, made for once; it takes itself away ten minutes after its end.
+ifdef CLUSTER
+load: $(CHART_TOOLS)/helm  ## the API that runs, under a mix of requests: USERS= SECONDS= URL=, CLUSTER=1 for a Job there
+	@$(CHART_TOOLS)/helm template load argocd/chart --namespace appraiser --values helm-values/serving.yaml \
+	  --set serving.enabled=false,load.enabled=true $(if $(USERS),--set load.users=$(USERS)) \
+	  $(if $(SECONDS),--set load.seconds=$(SECONDS)) $(if $(URL),--set-string load.url=$(URL)) $(LOAD_FLAGS) \
+	  | kubectl --namespace appraiser replace --force --filename -
+	@kubectl --namespace appraiser wait --for=condition=Ready --timeout=120s pod --selector batch.kubernetes.io/job-name=load
+	@kubectl --namespace appraiser logs --follow job/load
+	@kubectl --namespace appraiser wait --for=condition=Complete --timeout=30s job/load
+else
+load: .envs/dev/.installed
 	@PYTHONPATH=. .envs/dev/bin/python -m tests.load
+endif
+
+# The charts' own tools; modules with their versions, compiled once.
+$(CHART_TOOLS)/%:
+	@command -v go >/dev/null || { echo "compiling $* needs Go (https://go.dev); or put $* into $(CHART_TOOLS)" >&2; exit 1; }
+	@echo "compiling $* (minutes, once)"
+	@CGO_ENABLED=0 GOBIN=$(abspath $(CHART_TOOLS)) go install -trimpath -ldflags '-s -w' $($*_MODULE)
+
+charts: .envs/dev/.installed $(CHART_TOOLS)/helm $(CHART_TOOLS)/kubeconform  ## every chart with our values: CHARTS=<folder of charts>
+	PATH=$(abspath $(CHART_TOOLS)):$$PATH .envs/dev/bin/python -m pytest -m charts tests/argocd
+
+secrets: .envs/local/.installed  ## Secrets for the cluster with fresh random values, to apply or to seal
+	@.envs/local/bin/python -m local.cluster_secrets
 
 images: .envs/local/.installed  ## build the images, try each out, print sizes: IMAGES= TAG= BUILDER= BUILD_FLAGS=
 	@.envs/local/bin/python -m local.container_images
@@ -87,4 +114,4 @@ clean:  ## remove every environment and all local state
 	  then echo "a run still uses $${lock%/lock}; stop it first" >&2; exit 1; fi; done
 	rm -rf .envs .local .screenshots .tools .mypy_cache .ruff_cache .pytest_cache
 
-.PHONY: help install run test browser screenshots faults lab lint lock bench load images ci clean
+.PHONY: help install run test browser screenshots faults lab lint lock bench load charts secrets images ci clean

@@ -1,7 +1,8 @@
 """Make or upgrade every database: `python -m steps.common.tables.upgrade [--databases raw clean …]`.
 
-As superuser, in this order: roles, databases, tables by Alembic, rights. Repeating it changes nothing.
-Variables: APPRAISER_SUPERUSER_URL, and APPRAISER_PASSWORD_<ROLE> for each role that logs in.
+As superuser, on each server in this order: roles, databases, tables by Alembic, rights. Repeating it changes nothing.
+Variables: APPRAISER_SUPERUSER_URL, or APPRAISER_SUPERUSER_URL_<DATABASE> for each database whose server is another; and
+APPRAISER_PASSWORD_<ROLE> for each role that logs in. A server gets the roles of its own databases and no others.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 from alembic import command
 from alembic.config import Config
@@ -22,6 +24,7 @@ from steps.common.settings import PREFIX, SettingRefused
 from steps.common.tables.rights import DATABASES, LOGINS, Database
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
+_SUPERUSER_URL: Final = f"{PREFIX}SUPERUSER_URL"
 # Two upgrades at once (two pods of a migration Job) take turns.
 _UPGRADE_LOCK = 7_310_001
 
@@ -37,10 +40,10 @@ def _has(connection: Connection, query: str, name: str) -> bool:
     return connection.scalar(text(query), {"name": name}) is not None
 
 
-def make_roles(connection: Connection, passwords: Mapping[str, str]) -> None:
-    """Create every role that is missing and set the passwords of those that log in."""
-    owners = {database.owner for database in DATABASES.values()} - set(LOGINS)
-    for role in [*sorted(owners), *LOGINS]:
+def make_roles(connection: Connection, passwords: Mapping[str, str], names: Sequence[str]) -> None:
+    """Create every role of these databases that is missing and set the passwords of those that log in."""
+    databases = [DATABASES[name] for name in names]
+    for role in sorted({role for database in databases for role in (database.owner, *database.rights)}):
         if not _has(connection, "SELECT 1 FROM pg_roles WHERE rolname = :name", role):
             _execute(connection, "CREATE ROLE {role}", role=role)
         if role in passwords:
@@ -84,11 +87,11 @@ def _grant(connection: Connection, database: Database) -> None:
 
 
 def upgrade(url: URL, passwords: Mapping[str, str], names: Sequence[str]) -> None:
-    """Bring roles, databases, tables and rights up to date on one server."""
+    """Bring the roles of these databases, the databases, their tables and rights up to date on one server."""
     server = create_engine(url, isolation_level="AUTOCOMMIT")
     with server.connect() as connection:
         connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _UPGRADE_LOCK})
-        make_roles(connection, passwords)
+        make_roles(connection, passwords, names)
         for name in names:
             make_database(connection, DATABASES[name])
             if DATABASES[name].tables is not None:
@@ -101,16 +104,39 @@ def _passwords(environment: Mapping[str, str]) -> dict[str, str]:
     return {role: environment[variable] for role, variable in wanted.items() if environment.get(variable)}
 
 
+def servers(environment: Mapping[str, str], names: Sequence[str]) -> dict[URL, list[str]]:
+    """Return the databases on each server, by the superuser's address there.
+
+    Raises SettingRefused where a database has no server, or a variable names no database.
+    """
+    given = {
+        variable: value for variable, value in environment.items() if variable.startswith(_SUPERUSER_URL) and value
+    }
+    known = {_SUPERUSER_URL, *(f"{_SUPERUSER_URL}_{name.upper()}" for name in DATABASES)}
+    if unknown := sorted(given.keys() - known):
+        raise SettingRefused(f"{', '.join(unknown)}: there is no such database; there are {', '.join(DATABASES)}")
+    found: dict[URL, list[str]] = {}
+    for name in names:
+        variable = f"{_SUPERUSER_URL}_{name.upper()}"
+        address = given.get(variable) or given.get(_SUPERUSER_URL)
+        if address is None:
+            raise SettingRefused(f"neither {variable} nor {_SUPERUSER_URL} is set; {name} needs a superuser's address")
+        found.setdefault(make_url(address).update_query_dict({"connect_timeout": "10"}), []).append(name)
+    return found
+
+
 def main() -> int:
     """Run the upgrade from the command line; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m steps.common.tables.upgrade", description=__doc__)
     parser.add_argument("--databases", nargs="+", choices=DATABASES, default=list(DATABASES))
     options = parser.parse_args()
-    given = os.environ.get(f"{PREFIX}SUPERUSER_URL")
-    if not given:
-        raise SettingRefused(f"{PREFIX}SUPERUSER_URL is not set; the upgrade needs a superuser's address")
-    url = make_url(given).update_query_dict({"connect_timeout": "10"})
-    upgrade(url, _passwords(os.environ), options.databases)
+    for url, names in servers(os.environ, options.databases).items():
+        try:
+            upgrade(url, _passwords(os.environ), names)
+        except OperationalError as error:
+            raise SettingRefused(
+                f"the server of {', '.join(names)} at {url.host}:{url.port} cannot be reached: {error.orig}"
+            ) from None
     return 0
 
 
@@ -119,5 +145,3 @@ if __name__ == "__main__":
         sys.exit(main())
     except SettingRefused as refused:
         sys.exit(str(refused))
-    except OperationalError as error:
-        sys.exit(f"the server of {PREFIX}SUPERUSER_URL cannot be reached: {error.orig}")
