@@ -36,8 +36,8 @@ install: $(IMAGES:%=.envs/%/.installed)
 run: install  ## start everything, take every batch through: SOURCE= SCALE= BATCHES= EXIT=1 GROUP= DAY= TRIALS= PORT_…=
 	@exec .envs/local/bin/python -m local.stack --end-with-parent
 
-test: install .envs/dev/.installed browser  ## all tests
-	.envs/dev/bin/python -m pytest -m "not faults" --numprocesses 2 --dist loadfile
+test: install .envs/dev/.installed browser  ## all tests, or those of TESTS=
+	.envs/dev/bin/python -m pytest -m "not faults" --numprocesses 2 --dist loadfile $(TESTS)
 
 # The page is tested in a real browser. Debian's is enough; elsewhere CHROMIUM= names the program of one.
 browser:  ## install Chromium where there is none (as root, on Debian)
@@ -58,10 +58,23 @@ faults: install .envs/dev/.installed  ## the long fault runs
 lab: install .envs/dev/.installed  ## planted causes through the real steps, and the gate's honesty: right or wrong
 	.envs/dev/bin/python -m tests.faults
 
-lint: .envs/dev/.installed  ## ruff and mypy
+lint: .envs/dev/.installed  ## Python, workflows, Dockerfiles and shell; LINT_ALL=1: fail where a linter is missing
 	.envs/dev/bin/ruff check .
 	.envs/dev/bin/ruff format --check .
-	.envs/dev/bin/mypy steps dags local serving frontend tests
+	.envs/dev/bin/mypy steps dags local serving frontend tests .github
+	.envs/dev/bin/zizmor --offline --pedantic --quiet .github
+	.envs/dev/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	.envs/dev/bin/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+	.envs/dev/bin/shellcheck .ci/run
+	git ls-files -z '*Dockerfile' | xargs -0 --no-run-if-empty .envs/dev/bin/hadolint
+	@if command -v "$${ACTIONLINT:=actionlint}" >/dev/null; then echo "$$ACTIONLINT"; PATH=".envs/dev/bin:$$PATH" "$$ACTIONLINT"; \
+	else echo "WARNING: the workflows were NOT checked by actionlint, which is not on PATH. How CI gets it is in" \
+	  ".github/workflows/ci.yml; ACTIONLINT= names one elsewhere" >&2; [ -z "$(LINT_ALL)" ]; fi
+
+audit: .envs/dev/.installed  ## known vulnerabilities of every locked version (asks PyPI)
+	@failed=0; for locked in requirements/*.txt; do echo "$$locked"; \
+	  .envs/dev/bin/pip-audit --strict --progress-spinner off --disable-pip --require-hashes -r "$$locked" || failed=1; \
+	done; exit "$$failed"
 
 lock: | $(UV)  ## resolve every image's versions together and write requirements/
 	@echo uv | $(UV) pip compile --quiet --no-header --no-annotate - -o requirements/uv.txt --generate-hashes $(LOCK_FLAGS)
@@ -82,4 +95,4 @@ clean:  ## remove every environment and all local state
 	  then echo "a run still uses $${lock%/lock}; stop it first" >&2; exit 1; fi; done
 	rm -rf .envs .local .screenshots .tools .mypy_cache .ruff_cache .pytest_cache
 
-.PHONY: help install run test browser screenshots faults lab lint lock bench load ci clean
+.PHONY: help install run test browser screenshots faults lab lint audit lock bench load ci clean

@@ -186,7 +186,8 @@ def main() -> int:
     if not re.fullmatch(r"[a-z0-9./-]+@sha256:[0-9a-f]{64}", options.reference):
         parser.error(f"{options.reference!r} is not an image by digest (name@sha256:…)")
     image, digest = options.reference.split("@")
-    message = f"Deploy {image.rpartition('/')[2]} of {options.revision[:12]}\n\n{image} is {digest},\nbuilt from {options.revision}.\n"
+    title = f"Deploy {image.rpartition('/')[2]} of {options.revision[:12]}"
+    message = f"{title}\n\n{image} is {digest},\nbuilt from {options.revision}.\n"
     branch = Branch(Path.cwd(), options.remote, options.branch)
     for left in reversed(range(_ROUNDS)):
         try:

@@ -56,10 +56,12 @@ class Remote:
         self._folder = folder
 
     def clone(self, name: str) -> Path:
+        """Return a clone of its own."""
         git(self._folder, "clone", "--quiet", str(self.path), name)
         return self._folder / name
 
     def text(self, path: str) -> str:
+        """Return a file as it is on main."""
         return git(self.path, "show", f"main:{path}")
 
 
