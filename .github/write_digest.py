@@ -182,6 +182,7 @@ def main() -> int:
     parser.add_argument("--revision", required=True, help="the commit it was built from")
     parser.add_argument("--branch", default="main")
     parser.add_argument("--remote", default="origin")
+    parser.add_argument("--rounds", type=int, default=_ROUNDS, help="how often to begin again (default: %(default)s)")
     options = parser.parse_args()
     if not re.fullmatch(r"[a-z0-9./-]+@sha256:[0-9a-f]{64}", options.reference):
         parser.error(f"{options.reference!r} is not an image by digest (name@sha256:…)")
@@ -189,13 +190,13 @@ def main() -> int:
     title = f"Deploy {image.rpartition('/')[2]} of {options.revision[:12]}"
     message = f"{title}\n\n{image} is {digest},\nbuilt from {options.revision}.\n"
     branch = Branch(Path.cwd(), options.remote, options.branch)
-    for left in reversed(range(_ROUNDS)):
+    for left in reversed(range(options.rounds)):
         try:
             changed = deploy(branch, options.reference, message)
         except GitRefused as refused:
             sys.stderr.write(f"{refused}\n")
             if not left:
-                sys.exit(f"{options.reference} was not written in {_ROUNDS} rounds")
+                sys.exit(f"{options.reference} was not written in {options.rounds} rounds")
             # Not all at the same moment again.
             time.sleep(random.uniform(0, _PAUSE_SECONDS))  # noqa: S311  no secret hangs on it
         else:

@@ -56,8 +56,8 @@ class Remote:
         self._folder = folder
 
     def clone(self, name: str) -> Path:
-        """Return a clone of its own."""
-        git(self._folder, "clone", "--quiet", str(self.path), name)
+        """Return a clone of its own, of the newest commit alone, as a workflow has it."""
+        git(self._folder, "clone", "--quiet", "--depth=1", self.path.as_uri(), name)
         return self._folder / name
 
     def text(self, path: str) -> str:
@@ -73,13 +73,13 @@ def remote(tmp_path: Path) -> Remote:
     return made
 
 
-def start(clone: Path, reference: str) -> subprocess.Popen[str]:
-    command = [sys.executable, str(PROGRAM), reference, "--revision", REVISION]
+def start(clone: Path, reference: str, *more: str) -> subprocess.Popen[str]:
+    command = [sys.executable, str(PROGRAM), reference, "--revision", REVISION, *more]
     return subprocess.Popen(command, cwd=clone, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def write(clone: Path, reference: str) -> tuple[int, str]:
-    writer = start(clone, reference)
+def write(clone: Path, reference: str, *more: str) -> tuple[int, str]:
+    writer = start(clone, reference, *more)
     said, complained = writer.communicate(timeout=120)
     return writer.returncode, said + complained
 
@@ -128,6 +128,16 @@ def test_a_second_time_changes_nothing(remote: Remote) -> None:
     assert first == (0, f"{reference_of('tune')}: dags/images.yaml\n")
     assert second == (0, f"{reference_of('tune')}: was there already\n")
     assert git(remote.path, "rev-parse", "main") == head
+
+
+def test_a_branch_that_takes_no_push_is_said_in_its_own_words(remote: Remote) -> None:
+    hook = remote.path / "hooks" / "pre-receive"
+    hook.write_text("#!/bin/sh\necho 'main takes merges alone' >&2\nexit 1\n")
+    hook.chmod(0o755)
+    code, said = write(remote.clone("refused"), reference_of("tune"), "--rounds", "2")
+    assert code == 1
+    assert said.count("main takes merges alone") == 2
+    assert "was not written in 2 rounds" in said
 
 
 def test_the_commit_says_what_it_deploys(remote: Remote) -> None:
