@@ -7,6 +7,8 @@ SHELL := /bin/bash
 STEPS := fetch validate clean tune train evaluate promote
 IMAGES := $(STEPS) serving airflow registry local frontend
 UV := .tools/bin/uv
+CHART_TOOLS ?= .tools/go
+actionlint_MODULE := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 export UV_PYTHON := $(shell cat .python-version)
 export UV_LINK_MODE ?= hardlink
 export PYTHONUNBUFFERED := 1
@@ -58,18 +60,24 @@ faults: install .envs/dev/.installed  ## the long fault runs
 lab: install .envs/dev/.installed  ## planted causes through the real steps, and the gate's honesty: right or wrong
 	.envs/dev/bin/python -m tests.faults
 
-lint: .envs/dev/.installed  ## Python, workflows, Dockerfiles and shell; LINT_ALL=1: fail where a linter is missing
+lint: .envs/dev/.installed $(if $(LINT_ALL),$(CHART_TOOLS)/actionlint)  ## Python, workflows, Dockerfiles, shell: LINT_ALL=1 with Go
 	.envs/dev/bin/ruff check .
 	.envs/dev/bin/ruff format --check .
 	.envs/dev/bin/mypy steps dags local serving frontend tests .github
 	.envs/dev/bin/zizmor --offline --pedantic --quiet .github
 	.envs/dev/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	.envs/dev/bin/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
-	.envs/dev/bin/shellcheck .ci/run
+	git grep -lzE '^#!.*sh$$' | xargs -0 --no-run-if-empty .envs/dev/bin/shellcheck
 	git ls-files -z '*Dockerfile' | xargs -0 --no-run-if-empty .envs/dev/bin/hadolint
-	@if command -v "$${ACTIONLINT:=actionlint}" >/dev/null; then echo "$$ACTIONLINT"; PATH=".envs/dev/bin:$$PATH" "$$ACTIONLINT"; \
-	else echo "WARNING: the workflows were NOT checked by actionlint, which is not on PATH. How CI gets it is in" \
-	  ".github/workflows/ci.yml; ACTIONLINT= names one elsewhere" >&2; [ -z "$(LINT_ALL)" ]; fi
+	@PATH="$(abspath $(CHART_TOOLS)):$(abspath .envs/dev/bin):$$PATH"; \
+	if command -v actionlint; then actionlint; \
+	else echo "WARNING: actionlint is not here, the workflows were NOT checked by it; make lint LINT_ALL=1 compiles it" >&2; fi
+
+# Tools that only Go has; modules with their versions, compiled once.
+$(CHART_TOOLS)/%:
+	@command -v go >/dev/null || { echo "compiling $* needs Go (https://go.dev); or put $* into $(CHART_TOOLS)" >&2; exit 1; }
+	@echo "compiling $* (minutes, once)"
+	@CGO_ENABLED=0 GOBIN=$(abspath $(CHART_TOOLS)) go install -trimpath -ldflags '-s -w' $($*_MODULE)
 
 audit: .envs/dev/.installed  ## known vulnerabilities of every locked version (asks PyPI)
 	@failed=0; for locked in requirements/*.txt; do echo "$$locked"; \
