@@ -10,6 +10,7 @@ UV := .tools/bin/uv
 CHART_TOOLS ?= .tools/go
 helm_MODULE := helm.sh/helm/v4/cmd/helm@v4.2.4
 kubeconform_MODULE := github.com/yannh/kubeconform/cmd/kubeconform@v0.7.0
+actionlint_MODULE := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 export UV_PYTHON := $(shell cat .python-version)
 export UV_LINK_MODE ?= hardlink
 export PYTHONUNBUFFERED := 1
@@ -40,8 +41,8 @@ install: $(ENVIRONMENTS:%=.envs/%/.installed)
 run: install  ## start everything, take every batch through: SOURCE= SCALE= BATCHES= EXIT=1 GROUP= DAY= TRIALS= PORT_…=
 	@exec .envs/local/bin/python -m local.stack --end-with-parent
 
-test: install .envs/dev/.installed browser  ## all tests
-	.envs/dev/bin/python -m pytest -m "not faults and not charts" --numprocesses 2 --dist loadfile
+test: install .envs/dev/.installed browser  ## all tests, or those of TESTS=
+	.envs/dev/bin/python -m pytest -m "not faults and not charts" --numprocesses 2 --dist loadfile $(TESTS)
 
 # The page is tested in a real browser. Debian's is enough; elsewhere CHROMIUM= names the program of one.
 browser:  ## install Chromium where there is none (as root, on Debian)
@@ -62,10 +63,29 @@ faults: install .envs/dev/.installed  ## the long fault runs
 lab: install .envs/dev/.installed  ## planted causes through the real steps, and the gate's honesty: right or wrong
 	.envs/dev/bin/python -m tests.faults
 
-lint: .envs/dev/.installed  ## ruff and mypy
+lint: .envs/dev/.installed $(if $(LINT_ALL),$(CHART_TOOLS)/actionlint)  ## Python, workflows, Dockerfiles, shell: LINT_ALL=1 with Go
 	.envs/dev/bin/ruff check .
 	.envs/dev/bin/ruff format --check .
-	.envs/dev/bin/mypy steps dags local serving frontend argocd tests
+	.envs/dev/bin/mypy steps dags local serving frontend argocd tests .github
+	.envs/dev/bin/zizmor --offline --pedantic --quiet .github
+	.envs/dev/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	.envs/dev/bin/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+	git grep -lzE '^#!.*sh$$' | xargs -0 --no-run-if-empty .envs/dev/bin/shellcheck
+	git ls-files -z '*Dockerfile' | xargs -0 --no-run-if-empty .envs/dev/bin/hadolint
+	@PATH="$(abspath $(CHART_TOOLS)):$(abspath .envs/dev/bin):$$PATH"; \
+	if command -v actionlint; then actionlint; \
+	else echo "WARNING: actionlint is not here, the workflows were NOT checked by it; make lint LINT_ALL=1 compiles it" >&2; fi
+
+# Tools that only Go has; modules with their versions, compiled once.
+$(CHART_TOOLS)/%:
+	@command -v go >/dev/null || { echo "compiling $* needs Go (https://go.dev); or put $* into $(CHART_TOOLS)" >&2; exit 1; }
+	@echo "compiling $* (minutes, once)"
+	@CGO_ENABLED=0 GOBIN=$(abspath $(CHART_TOOLS)) go install -trimpath -ldflags '-s -w' $($*_MODULE)
+
+audit: .envs/dev/.installed  ## known vulnerabilities of every locked version (asks PyPI)
+	@failed=0; for locked in requirements/*.txt; do echo "$$locked"; \
+	  .envs/dev/bin/pip-audit --strict --progress-spinner off --disable-pip --require-hashes -r "$$locked" || failed=1; \
+	done; exit "$$failed"
 
 lock: | $(UV)  ## resolve every image's versions together and write requirements/
 	@echo uv | $(UV) pip compile --quiet --no-header --no-annotate - -o requirements/uv.txt --generate-hashes $(LOCK_FLAGS)
@@ -92,12 +112,6 @@ load: .envs/dev/.installed
 	@PYTHONPATH=. .envs/dev/bin/python -m tests.load
 endif
 
-# The charts' own tools; modules with their versions, compiled once.
-$(CHART_TOOLS)/%:
-	@command -v go >/dev/null || { echo "compiling $* needs Go (https://go.dev); or put $* into $(CHART_TOOLS)" >&2; exit 1; }
-	@echo "compiling $* (minutes, once)"
-	@CGO_ENABLED=0 GOBIN=$(abspath $(CHART_TOOLS)) go install -trimpath -ldflags '-s -w' $($*_MODULE)
-
 charts: .envs/dev/.installed $(CHART_TOOLS)/helm $(CHART_TOOLS)/kubeconform  ## every chart with our values: CHARTS=<folder of charts>
 	PATH=$(abspath $(CHART_TOOLS)):$$PATH .envs/dev/bin/python -m pytest -m charts tests/argocd
 
@@ -114,4 +128,4 @@ clean:  ## remove every environment and all local state
 	  then echo "a run still uses $${lock%/lock}; stop it first" >&2; exit 1; fi; done
 	rm -rf .envs .local .screenshots .tools .mypy_cache .ruff_cache .pytest_cache
 
-.PHONY: help install run test browser screenshots faults lab lint lock bench load charts secrets images ci clean
+.PHONY: help install run test browser screenshots faults lab lint audit lock bench load charts secrets images ci clean
