@@ -36,7 +36,7 @@ def chart_of(name: str) -> Path:
     if name in OURS:
         return ARGOCD / "chart"
     source = application(name)["spec"]["sources"][0]
-    chart, version = source["chart"], source["targetRevision"]
+    chart, version = str(source["chart"]), str(source["targetRevision"])
     if folder := os.environ.get("CHARTS"):
         return Path(folder).resolve() / chart
     pulled = PULLED / f"{chart}-{version}.tgz"

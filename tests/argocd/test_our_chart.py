@@ -17,6 +17,7 @@ from tests.argocd.rendering import containers, helm, pod_of, render, rendered
 pytestmark = pytest.mark.charts
 DIGEST = f"sha256:{'0' * 64}"
 URL = "postgresql+psycopg://role:p@server/database"
+BOTH = "serving.enabled=true,frontend.enabled=true"
 
 
 def only(objects: list[dict[str, Any]], kind: str) -> dict[str, Any]:
