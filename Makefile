@@ -126,6 +126,6 @@ ci: lint test  ## what CI runs
 clean:  ## remove every environment and all local state
 	@for lock in .local/*/lock; do if [ -e "$$lock" ] && command -v flock >/dev/null && ! flock --nonblock "$$lock" true; \
 	  then echo "a run still uses $${lock%/lock}; stop it first" >&2; exit 1; fi; done
-	rm -rf .envs .local .screenshots .tools .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .charts .envs .local .screenshots .tools .mypy_cache .ruff_cache .pytest_cache
 
 .PHONY: help install run test browser screenshots faults lab lint audit lock bench load charts secrets images ci clean

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,14 +33,20 @@ def free_loopback_port() -> int:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Return a running server from wheels whose databases were made by the real upgrade."""
-    folder = tmp_path_factory.mktemp("postgres")
+    with started_server(tmp_path_factory.mktemp("postgres")) as started:
+        upgrade(started)
+        yield started
+
+
+@contextmanager
+def started_server(folder: Path) -> Iterator[Server]:
+    """Run an empty server from wheels, in a folder of its own, while the body runs."""
     processes = Processes(folder / "logs")
     started = Server(folder / "server", free_loopback_port(), Credentials(folder / "secrets"))
     try:
         started.start(processes)
         processes.serve({"postgres": started.answers}, 60)
         _write_without_waiting(started)
-        upgrade(started)
         yield started
     finally:
         processes.stop_all()

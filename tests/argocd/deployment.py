@@ -18,7 +18,7 @@ OURS: Final = ("migrations", "serving", "frontend")
 REPOSITORY: Final = "https://github.com/appraiser/appraiser"
 
 
-class Loader(yaml.SafeLoader):
+class Loader(yaml.CSafeLoader):
     """YAML as Kubernetes reads it: a bare = is text, though YAML 1.1 has another use for it."""
 
 

@@ -8,27 +8,18 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from local.credentials import Credentials
 from local.postgres import SUPERUSER, Server
-from local.processes import Processes
 from steps.common.settings import SettingRefused
 from steps.common.tables.rights import DATABASES
 from steps.common.tables.upgrade import servers
-from tests.servers import ROOT, free_loopback_port
+from tests.servers import ROOT, free_loopback_port, started_server
 
 
 @pytest.fixture
 def another(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Return an empty server beside the session's."""
-    folder = tmp_path_factory.mktemp("another-postgres")
-    processes = Processes(folder / "logs")
-    started = Server(folder / "server", free_loopback_port(), Credentials(folder / "secrets"))
-    try:
-        started.start(processes)
-        processes.serve({"postgres": started.answers}, 60)
+    with started_server(tmp_path_factory.mktemp("another-postgres")) as started:
         yield started
-    finally:
-        processes.stop_all()
 
 
 def upgrade(*databases: str, **variables: str) -> subprocess.CompletedProcess[str]:
