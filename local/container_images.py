@@ -22,15 +22,12 @@ from typing import Any, Final
 from rich.console import Console
 from rich.table import Table
 
-from local.airflow import STEPS
-from local.image_builders import Builder, BuilderMissing, Trial, find
+from local.image_builders import LABELS, VARIABLES, Builder, BuilderMissing, Trial, find
 from local.images import revision_of
 
 REPOSITORY: Final = Path(__file__).parents[1]
 REGISTRY: Final = "docker.io/appraiser"
 _PROBE: Final = Path(__file__).with_name("image_probe.py")
-_LABELS: Final = ("source", "revision", "version", "created")
-_VARIABLES: Final = ("APPRAISER_GIT_SHA", "APPRAISER_BUILT_AT")
 _MEGABYTE: Final = 1_000_000
 _LINES_SHOWN: Final = 15
 # Nobody an image could know.
@@ -159,11 +156,12 @@ def refuse_bad_configuration(configuration: Mapping[str, Any], arguments: Mappin
     """Raise ImageUnfit where an image does not say what it is, or would run as root or as a name."""
     labels = configuration.get("Labels") or {}
     variables = dict(text.split("=", 1) for text in configuration.get("Env") or [])
-    stated = [labels.get(f"org.opencontainers.image.{label}") for label in _LABELS]
-    if not all(stated) or stated[1:] != [arguments[name] for name in ("REVISION", "VERSION", "BUILT_AT")]:
-        raise ImageUnfit(f"its labels are {labels}; they must tell {', '.join(_LABELS)}, as it was built with")
-    if [variables.get(name) for name in _VARIABLES] != [arguments["REVISION"], arguments["BUILT_AT"]]:
-        raise ImageUnfit(f"its variables {' and '.join(_VARIABLES)} are not what it was built with")
+    for kind, names, found in (("label", LABELS, labels), ("variable", VARIABLES, variables)):
+        for argument, name in names.items():
+            if found.get(name) != arguments[argument]:
+                raise ImageUnfit(f"its {kind} {name} is {found.get(name)!r}, built with {arguments[argument]!r}")
+    if not labels.get("org.opencontainers.image.source"):
+        raise ImageUnfit("its label org.opencontainers.image.source is empty")
     user, _, group = str(configuration.get("User")).partition(":")
     if not (user.isdecimal() and group.isdecimal() and int(user)):
         raise ImageUnfit(f"its user is {configuration.get('User')!r}; a pod that must not run as root needs a number")
@@ -176,12 +174,13 @@ def try_out(image: Image, reference: str, builder: Builder) -> dict[str, Any]:
     def run(*argv: str) -> subprocess.CompletedProcess[str]:
         return builder.run(reference, Trial(argv, image.user, dict(image.environment), folders))
 
-    probed = run("python", "-c", _PROBE.read_text(), *(image.modules or modules_of(REPOSITORY / image.folder)))
+    probed = run("python", "-c", _PROBE.read_text(), "/", *(image.modules or modules_of(REPOSITORY / image.folder)))
     if probed.returncode:
         raise ImageUnfit(f"not everything it needs is in it\n{end_of(probed.stdout + probed.stderr)}")
     report: dict[str, Any] = json.loads(probed.stdout.splitlines()[-1])
     if report["writable"] or report["user"] != image.user:
-        raise ImageUnfit(f"as {report['user']}, asked for {image.user}, it can write to {report['writable'] or 'nothing'}")
+        can = "can write to itself" if report["writable"] else "cannot write to itself"
+        raise ImageUnfit(f"it ran as {report['user']}, asked for {image.user}, and {can}")
     ended = run(*image.command)
     said = ended.stdout + ended.stderr
     if ended.returncode != image.exit_code or image.says not in said:
@@ -209,7 +208,7 @@ def table_of(built: Sequence[Built]) -> Table:
     table = Table("image", "site-packages, MB", "allowed", "whole, MB", "built in, s", "")
     for one in built:
         table.add_row(
-            one.reference, f"{one.site_packages / _MEGABYTE:.0f}", str(one.image.megabytes or "–"),
+            one.reference, f"{one.site_packages / _MEGABYTE:.0f}", str(one.image.megabytes or "any"),
             f"{one.whole / _MEGABYTE:.0f}", f"{one.seconds:.0f}", "TOO LARGE" if one.too_large else "runs",
         )  # fmt: skip
     return table

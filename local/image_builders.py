@@ -18,6 +18,10 @@ from pathlib import Path
 from typing import Any, Final
 
 PROGRAMS: Final = ("docker", "podman", "buildah")
+# What a build argument of every image becomes.
+_LABEL: Final = "org.opencontainers.image"
+LABELS: Final = {"REVISION": f"{_LABEL}.revision", "VERSION": f"{_LABEL}.version", "BUILT_AT": f"{_LABEL}.created"}
+VARIABLES: Final = {"REVISION": "APPRAISER_GIT_SHA", "BUILT_AT": "APPRAISER_BUILT_AT"}
 _ASK_SECONDS: Final = 60
 _TRIAL_SECONDS: Final = 600
 _NOBODYS_MEGABYTES: Final = 512
@@ -45,19 +49,19 @@ class Builder:
     flags: Sequence[str] = ()
 
     def build(self, reference: str, dockerfile: Path, arguments: Mapping[str, str]) -> list[str]:
-        """Return the command that builds an image from the folder it is run in."""
-        # buildah keeps no layers unless told to, and then makes every environment again.
-        layers = ["--layers"] if self.program == "buildah" else []
+        """Return the command that builds an image, with its build arguments, from the folder it is run in."""
         named = [word for name, value in arguments.items() for word in ("--build-arg", f"{name}={value}")]
-        return [self.program, "build", *layers, "--file", str(dockerfile), "--tag", reference, *named, *self.flags, "."]
+        if self.program == "buildah":
+            named += _beside_layers(arguments)
+        return [self.program, "build", "--file", str(dockerfile), "--tag", reference, *named, *self.flags, "."]
 
     def configuration(self, reference: str) -> dict[str, Any]:
         """Return an image's configuration, as OCI names it: User, Env, Labels, WorkingDir, Entrypoint, Cmd."""
         if self.program == "buildah":
-            words = ["inspect", "--type", "image", "--format", "{{json .OCIv1.Config}}"]
+            whole: dict[str, Any] = json.loads(_ask(["buildah", "inspect", "--type", "image", reference]))
+            found: dict[str, Any] = whole["OCIv1"]["config"]
         else:
-            words = ["image", "inspect", "--format", "{{json .Config}}"]
-        found: dict[str, Any] = json.loads(_ask([self.program, *words, reference]))
+            found = json.loads(_ask([self.program, "image", "inspect", "--format", "{{json .Config}}", reference]))
         return found
 
     def run(self, reference: str, trial: Trial) -> subprocess.CompletedProcess[str]:
@@ -66,6 +70,18 @@ class Builder:
             with _unpacked(reference, trial, self.configuration(reference)) as command:
                 return _tried(command)
         return _tried(engine_command(self.program, reference, trial))
+
+
+def _beside_layers(arguments: Mapping[str, str]) -> list[str]:
+    """Return what buildah has to be told besides.
+
+    It keeps no layers unless asked to, and makes every environment anew. Asked to, it (1.28) takes a layer that was
+    made with other arguments for the same, and an image would tell the revision of the one before: so what is made of
+    the arguments is said once more, behind everything.
+    """
+    labels = [word for name, label in LABELS.items() for word in ("--label", f"{label}={arguments[name]}")]
+    variables = [word for name, key in VARIABLES.items() for word in ("--env", f"{key}={arguments[name]}")]
+    return ["--layers", *labels, *variables]
 
 
 def find(wanted: str, flags: Sequence[str]) -> Builder:

@@ -1,8 +1,7 @@
-"""Run inside an image, by its own Python and with nothing of ours beside it: does it hold what its code imports, how
-much is in it, and can whoever runs it write to it?
+"""Look at an image from inside, with its Python alone: what it lacks, how large it is, whether it can be written to.
 
-Its arguments are the modules to import. They are imported, and then every import inside a function of any of our
-modules that this loaded: a library that is only needed in the middle of a step is missed in the middle of a step.
+Its arguments are the root of what is measured and the modules to import. They are imported, and then every import
+inside a function of any of our modules that this loaded: what a step first needs in its middle it would miss there.
 """
 
 from __future__ import annotations
@@ -59,11 +58,11 @@ def files(folder: Path) -> Iterator[Path]:
         yield from (path for name in names if (path := Path(root) / name).lstat().st_dev == device)
 
 
-def writable() -> bool:
-    """Tell whether a file can be made beside the image's own code, or anywhere else it is searched for."""
-    for folder in ("/", *filter(os.path.isdir, sys.path)):
+def writable(*folders: str) -> bool:
+    """Tell whether a file can be made in any of these folders, or where Python looks for code."""
+    for folder in (*folders, ".", *filter(os.path.isdir, sys.path)):
         try:
-            with tempfile.TemporaryFile(dir=folder or "."):
+            with tempfile.TemporaryFile(dir=folder):
                 return True
         except OSError:
             continue
@@ -71,12 +70,12 @@ def writable() -> bool:
 
 
 if __name__ == "__main__":
-    here = Path.cwd()
+    _, top, *modules = sys.argv
     report = {
-        "ours": import_all(sys.argv[1:], here),
+        "ours": import_all(modules, Path.cwd()),
         "site_packages": size(Path(sysconfig.get_path("purelib")), bytecode=False),
-        "whole": size(Path("/"), bytecode=True),
-        "writable": writable(),
+        "whole": size(Path(top), bytecode=True),
+        "writable": writable(top),
         "user": f"{os.getuid()}:{os.getgid()}",
     }
     sys.stdout.write(f"\n{json.dumps(report)}\n")
