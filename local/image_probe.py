@@ -1,7 +1,8 @@
 """Look at an image from inside, with its Python alone: what it lacks, how large it is, whether it can be written to.
 
-Its arguments are the root of what is measured and the modules to import. They are imported, and then every import
-inside a function of any of our modules that this loaded: what a step first needs in its middle it would miss there.
+Its arguments are the root of what is measured and the modules to import. Of those that are ours every import inside a
+function is done too: what a step first needs in its middle it would miss there. Not so in the modules they share with
+other images, where a function may be for those alone.
 """
 
 from __future__ import annotations
@@ -18,17 +19,13 @@ from pathlib import Path
 
 
 def import_all(names: list[str], code: Path) -> int:
-    """Import modules, and all that those of them below a folder import anywhere; return how many of ours there were."""
-    waiting, ours = list(names), set[Path]()
-    while waiting:
-        importlib.import_module(waiting.pop())
-        for module in list(sys.modules.values()):
-            # Not getattr: MLflow has modules that import a framework as soon as anybody asks them for an attribute.
-            path = Path(vars(module).get("__file__") or "")
-            if path.is_relative_to(code) and path not in ours:
-                ours.add(path)
-                waiting += imported(path.read_text())
-    return len(ours)
+    """Import modules, and what those of them below a folder import anywhere; return how many modules were loaded."""
+    for name in names:
+        path = Path(importlib.import_module(name).__file__ or "")
+        if path.is_relative_to(code):
+            for late in imported(path.read_text()):
+                importlib.import_module(late)
+    return len(sys.modules)
 
 
 def imported(source: str) -> Iterator[str]:
@@ -72,7 +69,7 @@ def writable(*folders: str) -> bool:
 if __name__ == "__main__":
     _, top, *modules = sys.argv
     report = {
-        "ours": import_all(modules, Path.cwd()),
+        "modules": import_all(modules, Path.cwd()),
         "site_packages": size(Path(sysconfig.get_path("purelib")), bytecode=False),
         "whole": size(Path(top), bytecode=True),
         "writable": writable(top),

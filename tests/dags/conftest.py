@@ -66,6 +66,11 @@ def training(kubeconfig: Path) -> Any:
 
 @pytest.fixture(scope="session")
 def render(training: Any) -> Render:
+    """Return a function from a step and the run's parameters to its pod."""
+    return pods_of(training)
+
+
+def pods_of(training: Any) -> Render:
     """Return a function from a step and the run's parameters to the pod, as the cluster would be asked for it."""
 
     def rendered(step: str, **parameters: object) -> Any:

@@ -1,10 +1,11 @@
 """The pod of each step as the cluster is asked for it, field by field."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.dags.conftest import RUN_ID, Render
+from tests.dags.conftest import ROOT, RUN_ID, Render, load, pods_of
 
 OPTIONS = {"fetch": ["--force-train", "false"], "validate": ["--allow-rollback", "false"], "tune": ["--trials", "20"]}
 SIZES = {
@@ -53,6 +54,24 @@ def test_container_is_exactly_this(step: str, render: Render) -> None:
         "terminationMessagePolicy": "File",
         "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108  the pod's own
     }
+
+
+def test_a_pod_is_told_the_digest_that_its_image_cannot_know(
+    tmp_path: Path, kubeconfig: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = tmp_path / "images.yaml"
+    images.write_text("".join(f"{step}: registry.example/{step}@{digest_of(step)}\n" for step in STEPS))
+    monkeypatch.setenv("APPRAISER_IMAGES", str(images))
+    monkeypatch.setenv("APPRAISER_KUBECONFIG", str(kubeconfig))
+    render = pods_of(load(ROOT / "dags" / "training.py").dags["training"])
+    for step in STEPS:
+        [container] = render(step)["spec"]["containers"]
+        assert {"name": "APPRAISER_IMAGE_DIGEST", "value": digest_of(step)} in container["env"]
+
+
+def digest_of(step: str) -> str:
+    """Return a digest as good as any, another for each step."""
+    return f"sha256:{list(STEPS).index(step):064}"
 
 
 @pytest.mark.parametrize("step", STEPS)
