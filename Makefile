@@ -7,6 +7,7 @@ SHELL := /bin/bash
 STEPS := fetch validate clean tune train evaluate promote
 IMAGES := $(STEPS) serving airflow registry local frontend
 UV := .tools/bin/uv
+PROMETHEUS := .tools/prometheus
 export UV_PYTHON := $(shell cat .python-version)
 export UV_LINK_MODE ?= hardlink
 export PYTHONUNBUFFERED := 1
@@ -36,7 +37,7 @@ install: $(IMAGES:%=.envs/%/.installed)
 run: install  ## start everything, take every batch through: SOURCE= SCALE= BATCHES= EXIT=1 GROUP= DAY= TRIALS= PORT_…=
 	@exec .envs/local/bin/python -m local.stack --end-with-parent
 
-test: install .envs/dev/.installed browser  ## all tests
+test: install .envs/dev/.installed browser prometheus  ## all tests
 	.envs/dev/bin/python -m pytest -m "not faults" --numprocesses 2 --dist loadfile
 
 # The page is tested in a real browser. Debian's is enough; elsewhere CHROMIUM= names the program of one.
@@ -48,6 +49,18 @@ browser:  ## install Chromium where there is none (as root, on Debian)
 	      --no-install-recommends chromium fonts-liberation >/dev/null; \
 	  else echo "no Chromium was found: install it (Debian: apt-get install chromium), or name its program: CHROMIUM=…" >&2; \
 	    exit 1; fi
+
+# Dashboards and alert rules are tested with a real Prometheus. Debian's package is unpacked and not installed: installing
+# it would start a service on port 9090 and bring a browser's worth of JavaScript.
+prometheus:  ## unpack Debian's Prometheus where there is none
+	@if command -v prometheus >/dev/null && command -v promtool >/dev/null || [ -x $(PROMETHEUS)/usr/bin/promtool ]; \
+	  then exit 0; fi; \
+	  if ! command -v apt-get >/dev/null; then \
+	    echo "no Prometheus was found: put the programs prometheus and promtool on PATH" >&2; exit 1; fi; \
+	  echo "unpacking Prometheus"; if [ "$$(id -u)" = 0 ]; then apt-get update -qq; fi; \
+	  folder="$$(mktemp -d)"; trap 'rm -rf "$$folder"' EXIT; cd "$$folder"; \
+	  apt-get download -qq -o APT::Sandbox::User=root prometheus; \
+	  mkdir -p "$(abspath $(PROMETHEUS))"; dpkg-deb -x prometheus_*.deb "$(abspath $(PROMETHEUS))"
 
 screenshots: install .envs/dev/.installed browser  ## pictures of every tab, in .screenshots
 	.envs/dev/bin/python -m pytest -q tests/frontend/screenshots.py
@@ -82,4 +95,4 @@ clean:  ## remove every environment and all local state
 	  then echo "a run still uses $${lock%/lock}; stop it first" >&2; exit 1; fi; done
 	rm -rf .envs .local .screenshots .tools .mypy_cache .ruff_cache .pytest_cache
 
-.PHONY: help install run test browser screenshots faults lab lint lock bench load ci clean
+.PHONY: help install run test browser prometheus screenshots faults lab lint lock bench load ci clean
