@@ -107,9 +107,8 @@ class Observed(Collector):
                                 champion.version if champion else 0)  # fmt: skip
         look = self._champions.newest
         if look is not None and look.outcome is not Outcome.UNREACHABLE:
-            named = GaugeMetricFamily("model_alias_version", "Version the alias named at the newest look, 0 for none",
-                                      look.version or 0)  # fmt: skip
-            yield named
+            yield GaugeMetricFamily("model_alias_version", "Version the alias named at the newest look, 0 for none",
+                                    look.version or 0)  # fmt: skip
         failures = CounterMetricFamily("model_load_failures_total", "Looks at the alias that failed", labels=["reason"])
         for outcome in (Outcome.REFUSED, Outcome.UNREACHABLE, Outcome.NO_ALIAS):
             failures.add_metric([outcome.value], outcomes[outcome])
