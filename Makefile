@@ -11,6 +11,7 @@ CHART_TOOLS ?= .tools/go
 helm_MODULE := helm.sh/helm/v4/cmd/helm@v4.2.4
 kubeconform_MODULE := github.com/yannh/kubeconform/cmd/kubeconform@v0.7.0
 actionlint_MODULE := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
+PROMETHEUS := .tools/prometheus
 export UV_PYTHON := $(shell cat .python-version)
 export UV_LINK_MODE ?= hardlink
 export PYTHONUNBUFFERED := 1
@@ -41,7 +42,7 @@ install: $(ENVIRONMENTS:%=.envs/%/.installed)
 run: install  ## start everything, take every batch through: SOURCE= SCALE= BATCHES= EXIT=1 GROUP= DAY= TRIALS= PORT_…=
 	@exec .envs/local/bin/python -m local.stack --end-with-parent
 
-test: install .envs/dev/.installed browser  ## all tests, or those of TESTS=
+test: install .envs/dev/.installed browser prometheus  ## all tests, or those of TESTS=
 	.envs/dev/bin/python -m pytest -m "not faults and not charts" --numprocesses 2 --dist loadfile $(TESTS)
 
 # The page is tested in a real browser. Debian's is enough; elsewhere CHROMIUM= names the program of one.
@@ -53,6 +54,18 @@ browser:  ## install Chromium where there is none (as root, on Debian)
 	      --no-install-recommends chromium fonts-liberation >/dev/null; \
 	  else echo "no Chromium was found: install it (Debian: apt-get install chromium), or name its program: CHROMIUM=…" >&2; \
 	    exit 1; fi
+
+# Dashboards and alert rules are tested with a real Prometheus. Debian's package is unpacked and not installed: installing
+# it would start a service on port 9090 and bring a browser's worth of JavaScript.
+prometheus:  ## unpack Debian's Prometheus where there is none
+	@if command -v prometheus >/dev/null && command -v promtool >/dev/null || [ -x $(PROMETHEUS)/usr/bin/promtool ]; \
+	  then exit 0; fi; \
+	  if ! command -v apt-get >/dev/null; then \
+	    echo "no Prometheus was found: put the programs prometheus and promtool on PATH" >&2; exit 1; fi; \
+	  echo "unpacking Prometheus"; if [ "$$(id -u)" = 0 ]; then apt-get update -qq; fi; \
+	  folder="$$(mktemp -d)"; trap 'rm -rf "$$folder"' EXIT; cd "$$folder"; \
+	  apt-get download -qq -o APT::Sandbox::User=root prometheus; \
+	  mkdir -p "$(abspath $(PROMETHEUS))"; dpkg-deb -x prometheus_*.deb "$(abspath $(PROMETHEUS))"
 
 screenshots: install .envs/dev/.installed browser  ## pictures of every tab, in .screenshots
 	.envs/dev/bin/python -m pytest -q tests/frontend/screenshots.py
@@ -128,4 +141,4 @@ clean:  ## remove every environment and all local state
 	  then echo "a run still uses $${lock%/lock}; stop it first" >&2; exit 1; fi; done
 	rm -rf .charts .envs .local .screenshots .tools .mypy_cache .ruff_cache .pytest_cache
 
-.PHONY: help install run test browser screenshots faults lab lint audit lock bench load charts secrets images ci clean
+.PHONY: help install run test browser prometheus screenshots faults lab lint audit lock bench load charts secrets images ci clean

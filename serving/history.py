@@ -18,10 +18,12 @@ from serving import answers
 from serving.problems import Kind, Refused
 from steps.common.logs import log
 from steps.common.step import ORDER
+from steps.common.store import figures as sums
 from steps.common.store import history as rows
 from steps.common.store import models, versions
 from steps.common.store.connection import Unreachable
-from steps.common.store.history import BatchRecord, Figures, Given
+from steps.common.store.figures import Figures
+from steps.common.store.history import BatchRecord, Given
 from steps.common.store.versions import Comparison, VersionRecord
 
 _KEPT_SECONDS: Final = 5.0
@@ -68,7 +70,7 @@ class History:
     def figures(self) -> Figures | None:
         """Return what the ledger adds up to, None while it is down; never raises."""
         try:
-            return self._once("figures", rows.figures, _FIGURES_SECONDS)
+            return self._once("figures", sums.figures, _FIGURES_SECONDS)
         except Refused:
             return None
 

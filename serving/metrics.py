@@ -1,10 +1,14 @@
-"""What Prometheus is told, in base units: requests, predictions, the model, the spool, the pipeline by the ledger."""
+"""What Prometheus is told, in base units: requests, predictions, the model, the spool; the pipeline's is beside it.
+
+Labels have few values, whatever is asked and whoever asks. A counter starts at 0 for each of them: one that first shows
+as 1 has, to Prometheus, never grown.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import Final
 
@@ -12,12 +16,15 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, disable_cre
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from serving import pipeline
 from serving.champion import Champions, Outcome
 from serving.predictions import Shipper
 from serving.spool import Spool
-from steps.common.store.history import Figures
+from steps.common.columns import CATEGORIES
+from steps.common.store.figures import Figures
 
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+_PRICE_ROUTES: Final = ("/predict", "/predict-batch", "/explain")
 _CARD_LABELS: Final = ("fingerprint", "features_version", "split_version", "scope_version", "git_sha", "trained_at")
 
 
@@ -36,22 +43,34 @@ class Metrics:
         predictions = Counter(
             "predictions_total", "Listings priced or refused", ["route", "outcome"], registry=self.registry
         )
+        unseen = Counter(
+            "predictions_unseen_total", "Listings priced with a value of the field that the model has never seen",
+            ["field"], registry=self.registry,
+        )  # fmt: skip
         # Looking a label up takes longer than counting; routes and statuses are few.
         self._request = cache(requests.labels)
         self._duration = cache(durations.labels)
         self._prediction = cache(predictions.labels)
+        self._unseen = {field: unseen.labels(field) for field in CATEGORIES}
+        for route in _PRICE_ROUTES:
+            for outcome in ("priced", "refused"):
+                self._prediction(route, outcome)
 
     def answered(self, route: str, status: int, seconds: float) -> None:
         """Count a request."""
         self._request(route, status).inc()
         self._duration(route).observe(seconds)
 
-    def predicted(self, route: str, *, priced: int = 0, refused: int = 0) -> None:
-        """Count listings."""
+    def predicted(
+        self, route: str, *, priced: int = 0, refused: int = 0, unseen: Mapping[str, int] | None = None
+    ) -> None:
+        """Count listings; `unseen` by field are those whose value the model has never seen."""
         if priced:
             self._prediction(route, "priced").inc(priced)
         if refused:
             self._prediction(route, "refused").inc(refused)
+        for field, listings in (unseen or {}).items():
+            self._unseen[field].inc(listings)
 
     def text(self) -> bytes:
         """Return everything in Prometheus' text format."""
@@ -80,12 +99,16 @@ class Observed(Collector):
         figures = self._figures()
         yield GaugeMetricFamily("ledger_up", "Whether the ledger answers", float(figures is not None))
         if figures is not None:
-            yield from _pipeline(figures)
+            yield from pipeline.families(figures)
 
     def _model(self) -> Iterable[Metric]:
         champion, outcomes = self._champions.current, self._champions.outcomes
         yield GaugeMetricFamily("model_version", "Version that is served, 0 without a model",
                                 champion.version if champion else 0)  # fmt: skip
+        look = self._champions.newest
+        if look is not None and look.outcome is not Outcome.UNREACHABLE:
+            yield GaugeMetricFamily("model_alias_version", "Version the alias named at the newest look, 0 for none",
+                                    look.version or 0)  # fmt: skip
         failures = CounterMetricFamily("model_load_failures_total", "Looks at the alias that failed", labels=["reason"])
         for outcome in (Outcome.REFUSED, Outcome.UNREACHABLE, Outcome.NO_ALIAS):
             failures.add_metric([outcome.value], outcomes[outcome])
@@ -107,6 +130,9 @@ class Observed(Collector):
             "predictions_spool_bytes", "Predictions that wait to be shipped", self._spool.held_bytes
         )
         yield GaugeMetricFamily(
+            "predictions_spool_limit_bytes", "Bytes at which predictions are refused", self._spool.most_bytes
+        )
+        yield GaugeMetricFamily(
             "predictions_spool_oldest_seconds", "Age of the oldest segment that waits", self._spool.oldest_seconds
         )
         yield CounterMetricFamily("predictions_shipped_total", "Predictions shipped to RAW", self._shipper.shipped)
@@ -114,25 +140,6 @@ class Observed(Collector):
         yield CounterMetricFamily(
             "predictions_unreadable_total", "Lines of the spool that were cut off or damaged", self._shipper.unreadable
         )
-
-
-def _pipeline(figures: Figures) -> Iterable[Metric]:
-    seconds = GaugeMetricFamily("pipeline_step_seconds", "Time of a step's newest completion", labels=["step"])
-    for step, took in figures.step_seconds.items():
-        seconds.add_metric([step], took)
-    verdicts = CounterMetricFamily("pipeline_verdicts_total", "Verdicts given", labels=["step", "verdict"])
-    for (step, verdict), count in figures.verdicts.items():
-        verdicts.add_metric([step, verdict], count)
-    outcomes = CounterMetricFamily("pipeline_batches_total", "Attempts at batches that ended", labels=["outcome"])
-    for outcome, count in figures.outcomes.items():
-        outcomes.add_metric([outcome], count)
-    alerts = CounterMetricFamily("pipeline_alerts_total", "Alerts raised", labels=["code"])
-    for code, count in figures.alerts.items():
-        alerts.add_metric([code], count)
-    yield from (seconds, verdicts, outcomes, alerts)
-    avoided = figures.verdicts.get(("validate", "SKIP"), 0)
-    yield CounterMetricFamily("pipeline_retrains_avoided_total", "Batches that needed no training", avoided)
-    yield GaugeMetricFamily("pipeline_hold_streak", "HOLD verdicts since the last other one", figures.hold_streak)
 
 
 def _moment(text: object) -> float | None:

@@ -7,7 +7,8 @@ meanwhile.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Never, Protocol
 
@@ -48,10 +49,11 @@ class Prices:
         listing = await self._parse(body, "/predict", trace)
         champion = self._champion(trace)
         (price,) = pricing.prices(champion.bundle, [listing])
-        stored = await self._store("/predict", trace, listing, price)
+        unseen = champion.bundle.encodings.unseen(listing)
+        stored = await self._store("/predict", trace, listing, price, unseen)
         return {
             "price": price, "model_version": champion.version, "request_id": trace.request_id,
-            "unseen_fields": list(champion.bundle.encodings.unseen(listing)), "inference_id": stored,
+            "unseen_fields": list(unseen), "inference_id": stored,
         }  # fmt: skip
 
     async def explain(self, body: bytes, trace: Trace) -> answers.Explanation:
@@ -59,10 +61,11 @@ class Prices:
         listing = await self._parse(body, "/explain", trace)
         champion = self._champion(trace)
         price, log_price, base, contributions = explanation.explain(champion.bundle, listing)
-        stored = await self._store("/explain", trace, listing, price)
+        unseen = champion.bundle.encodings.unseen(listing)
+        stored = await self._store("/explain", trace, listing, price, unseen)
         return {
             "price": price, "log_price": log_price, "model_version": champion.version, "request_id": trace.request_id,
-            "unseen_fields": list(champion.bundle.encodings.unseen(listing)), "inference_id": stored,
+            "unseen_fields": list(unseen), "inference_id": stored,
             "method": explanation.METHOD, "base": base, "contributions": contributions,
         }  # fmt: skip
 
@@ -76,9 +79,9 @@ class Prices:
             await self._refuse(Kind.REQUEST_REFUSED, (error.refusal,), str(error), body, "/predict-batch", trace)
         champion = self._champion(trace)
         trace.rows = batch.rows
-        payload, answer = await self._aside(body, lambda: _price_batch(batch, champion, trace))
+        payload, answer, unseen = await self._aside(body, lambda: _price_batch(batch, champion, trace))
         await self._log.append(payload)
-        self._metrics.predicted("/predict-batch", priced=answer["priced"], refused=answer["refused"])
+        self._metrics.predicted("/predict-batch", priced=answer["priced"], refused=answer["refused"], unseen=unseen)
         return answer
 
     async def _parse(self, body: bytes, route: str, trace: Trace) -> Listing:
@@ -109,12 +112,12 @@ class Prices:
         trace.version = champion.version
         return champion
 
-    async def _store(self, route: str, trace: Trace, listing: Listing, price: float) -> str:
+    async def _store(self, route: str, trace: Trace, listing: Listing, price: float, unseen: Sequence[str]) -> str:
         entry = predictions.entry(
             trace.request_id, route, trace.version, b"[%b]" % pricing.to_json_one(listing), [price]
         )
         await self._log.append(predictions.encode(entry))
-        self._metrics.predicted(route, priced=1)
+        self._metrics.predicted(route, priced=1, unseen=dict.fromkeys(unseen, 1))
         return entry.inference_id(0)
 
     async def _aside[T](self, body: bytes, work: Callable[[], T]) -> T:
@@ -127,8 +130,10 @@ def _told(refusal: Refusal) -> str:
     return f"{refusal.field}: {refusal.rule}"
 
 
-def _price_batch(batch: pricing.Batch, champion: Champion, trace: Trace) -> tuple[bytes, answers.BatchPrediction]:
-    """Return what is stored of a batch, and its answer."""
+def _price_batch(
+    batch: pricing.Batch, champion: Champion, trace: Trace
+) -> tuple[bytes, answers.BatchPrediction, Mapping[str, int]]:
+    """Return what is stored of a batch, its answer, and by field how many listings have a value never seen."""
     bundle = champion.bundle
     listings = list(batch.listings.values())
     prices = pricing.prices(bundle, listings)
@@ -150,4 +155,5 @@ def _price_batch(batch: pricing.Batch, champion: Champion, trace: Trace) -> tupl
         "model_version": champion.version, "request_id": trace.request_id, "priced": len(prices),
         "refused": len(refused), "results": [one for one in results if one is not None],
     }  # fmt: skip
-    return predictions.encode(entry), answer
+    unseen = Counter(field for one in answer["results"] for field in one["unseen_fields"])
+    return predictions.encode(entry), answer, unseen

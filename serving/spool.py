@@ -56,7 +56,7 @@ class Spool:
     def __init__(self, folder: Path, most_bytes: int, segment_bytes: int = _SEGMENT_BYTES) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self._most_bytes = most_bytes
+        self.most_bytes = most_bytes
         self._segment_bytes = segment_bytes
         self._lock = _own(folder)
         self._queue: queue.SimpleQueue[_Append | None] = queue.SimpleQueue()
@@ -139,7 +139,7 @@ class Spool:
 
     def _commit(self, lines: bytes) -> SpoolFull | None:
         with self._turn:
-            if self.held_bytes + len(lines) > self._most_bytes:
+            if self.held_bytes + len(lines) > self.most_bytes:
                 return SpoolFull(f"the spool holds {self.held_bytes:,} bytes, as much as it may")
             try:
                 self._append(lines)

@@ -10,9 +10,7 @@ from local.mlflow_server import MlflowServer
 from local.postgres import Server
 from tests.frontend import history
 from tests.frontend.running import Frontend, chromium, open_page, showing, window
-from tests.servers import fresh_databases
-from tests.serving.running import Service, environment, running
-from tests.steps.conftest import emptied
+from tests.serving.running import Service
 from tests.steps.deployment import Deployment
 
 
@@ -37,14 +35,8 @@ def browser() -> Iterator[Browser]:
 def shown(server: Server, mlflow_server: MlflowServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
     """Return a page that shows two promotions, a refusal and a skipped batch."""
     folder = tmp_path_factory.mktemp("shown")
-    with emptied(mlflow_server):
-        made = Deployment(fresh_databases(server), mlflow_server, folder)
-        history.write(made)
-        variables = environment(made.databases, mlflow_server.url, folder / "state")
-        with running(variables, folder) as api, showing(api.url, folder) as frontend:
-            api.wait_until(lambda: api.version() == 2)
-            yield Shown(made, api, frontend)
-        made.close()
+    with history.served(server, mlflow_server, folder) as (deployment, api), showing(api.url, folder) as frontend:
+        yield Shown(deployment, api, frontend)
 
 
 @pytest.fixture

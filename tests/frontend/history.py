@@ -3,18 +3,24 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from local.mlflow_server import MlflowServer
+from local.postgres import Server
 from steps.common import booster, bundle
 from steps.common.features import FEATURES_VERSION
 from steps.common.listing import SCOPE_VERSION, SPLIT_VERSION, TRAIN_BUCKETS
 from steps.common.store import clean, ledger, models
 from steps.common.store.ledger import Claim
 from tests.frontend.explained import EXPLANATION
+from tests.servers import fresh_databases
+from tests.serving.running import Service, environment, running
 from tests.steps import batches
 from tests.steps.batches import ODD, Row, changed, finish
 from tests.steps.common.listings import house
+from tests.steps.conftest import emptied
 from tests.steps.deployment import SOURCE, Deployment
 from tests.steps.promote import stages as promote
 from tests.steps.promote.evidence import evidence
@@ -48,6 +54,18 @@ def mixed() -> list[Row]:
     """Return a third of each of the three batches before it, or of the like."""
     part = ROWS // 3
     return [*rows(3)[:part], *larger(rows(4)[:part]), *rows(5, status="ready_to_build")[:part]]
+
+
+@contextmanager
+def served(server: Server, mlflow_server: MlflowServer, folder: Path) -> Iterator[tuple[Deployment, Service]]:
+    """Run the API on a deployment with this history, its champion loaded."""
+    with emptied(mlflow_server):
+        made = Deployment(fresh_databases(server), mlflow_server, folder)
+        write(made)
+        with running(environment(made.databases, mlflow_server.url, folder / "state"), folder) as api:
+            api.wait_until(lambda: api.version() == 2)
+            yield made, api
+        made.close()
 
 
 def write(deployment: Deployment) -> None:

@@ -185,7 +185,8 @@ def test_health_and_readiness_say_why(served: Served) -> None:
 def test_metrics_are_well_formed_and_bounded(served: Served) -> None:
     for number in range(30):
         served.service.get(f"/made/up/{number}")
-    served.service.post("/predict-batch", {"listings": [body(), body(bed=99)]})
+    unseen = [body(state="Nowhere"), body(state="Nowhere", zip_code="99999")]
+    served.service.post("/predict-batch", {"listings": [body(), body(bed=99), *unseen]})
     text = served.service.get("/metrics").text
     families = {family.name: family for family in text_string_to_metric_families(text)}
     routes = {sample.labels["route"] for sample in families["api_requests"].samples}
@@ -200,6 +201,10 @@ def test_metrics_are_well_formed_and_bounded(served: Served) -> None:
     counted = {(one.labels["route"], one.labels["outcome"]): one.value for one in families["predictions"].samples}
     assert counted["/predict-batch", "priced"] >= 1
     assert counted["/predict-batch", "refused"] >= 1
+    strange = {one.labels["field"]: one.value for one in families["predictions_unseen"].samples}
+    assert set(strange) == {"status", "state", "city", "zip_code", "brokered_by"}
+    assert strange["state"] >= 2
+    assert strange["zip_code"] >= 1
     assert families["ledger_up"].samples[0].value == 1
     for name, family in families.items():
         assert family.documentation, name

@@ -111,16 +111,6 @@ def test_the_attempt_with_an_outcome_counts_and_adopted_steps_tell_of_their_work
     assert [one["outcome"] for one in found["history"]] == [None, "SKIP", None]
 
 
-def test_figures_for_prometheus(history: History, two_rounds: tuple[Evaluated, Evaluated]) -> None:
-    del two_rounds
-    found = history.figures()
-    assert found is not None
-    assert found.verdicts == {("promote", "PROMOTE"): 1, ("promote", HOLD): 1}
-    assert found.outcomes == {"PROMOTE": 1, HOLD: 1}
-    assert (found.hold_streak, found.alerts) == (1, {"CODE": 1})
-    assert set(found.step_seconds) == {"fetch", "validate", "clean", "tune", "train", "evaluate", "promote"}
-
-
 def test_an_empty_ledger_is_empty_pages(history: History) -> None:
     empty: list[Any] = [history.models(20, 0)["models"], history.batches(20, 0)["batches"]]
     assert [*empty, history.alerts(20, 0)["alerts"]] == [[], [], []]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serving.spool import Spool, SpoolFull, SpoolInUse, read_segment
@@ -81,6 +81,8 @@ def test_numbers_go_on_after_a_restart(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 3
 
 
+# Each example waits for the disk.
+@settings(deadline=None)
 @given(st.lists(st.binary(min_size=1, max_size=40).filter(lambda one: b"\n" not in one), min_size=1, max_size=5),
        st.data())  # fmt: skip
 def test_a_tail_cut_anywhere_costs_only_the_line_it_is_in(

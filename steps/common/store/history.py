@@ -1,4 +1,4 @@
-"""Every SQL statement that looks back on batches: pages of them and of alerts, and what they add up to.
+"""Every SQL statement that looks back on batches: pages of them and of alerts.
 
 Few statements a page, whatever it holds: asking for each batch and step on its own took a second for a hundred.
 """
@@ -8,17 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import takewhile
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Connection, Row, func, select
-from sqlalchemy.dialects.postgresql import distinct_on
 
 from steps.common.store.ledger import Claim
 from steps.common.tables import ledger
-
-# Verdicts looked back on for a streak; a longer one is as alarming.
-_STREAK: Final = 1000
 
 
 @dataclass(frozen=True)
@@ -83,17 +78,6 @@ class Raised:
     run_id: str | None
     batch_number: int | None
     raised_at: datetime
-
-
-@dataclass(frozen=True)
-class Figures:
-    """What the ledger adds up to: newest seconds by step, counts, and the HOLD verdicts since the last other one."""
-
-    step_seconds: Mapping[str, float]
-    verdicts: Mapping[tuple[str, str], int]
-    outcomes: Mapping[str, int]
-    alerts: Mapping[str, int]
-    hold_streak: int
 
 
 def batch_numbers(connection: Connection, limit: int | None = None, offset: int = 0) -> tuple[list[int], int]:
@@ -193,23 +177,3 @@ def alerts(connection: Connection, limit: int, offset: int, batch_number: int | 
 def alert_count(connection: Connection) -> int:
     """Return how many alerts were ever raised."""
     return int(connection.scalar(select(func.count()).select_from(ledger.alerts)) or 0)
-
-
-def figures(connection: Connection) -> Figures:
-    """Return what the ledger adds up to."""
-    done, given, ended, raised = ledger.completions, ledger.verdicts, ledger.outcomes, ledger.alerts
-    newest = (
-        select(done.c.step, done.c.seconds)
-        .where(done.c.adopted_from.is_(None))
-        .ext(distinct_on(done.c.step))
-        .order_by(done.c.step, done.c.completed_at.desc())
-    )
-    decided = select(given.c.step, given.c.verdict, func.count()).group_by(given.c.step, given.c.verdict)
-    latest = select(given.c.verdict).where(given.c.step == "promote").order_by(given.c.decided_at.desc()).limit(_STREAK)
-    return Figures(
-        {row[0]: row[1] for row in connection.execute(newest)},
-        {(row[0], row[1]): row[2] for row in connection.execute(decided)},
-        {row[0]: row[1] for row in connection.execute(select(ended.c.outcome, func.count()).group_by(ended.c.outcome))},
-        {row[0]: row[1] for row in connection.execute(select(raised.c.code, func.count()).group_by(raised.c.code))},
-        sum(1 for _ in takewhile(lambda verdict: verdict == "HOLD", connection.scalars(latest))),
-    )
