@@ -2,7 +2,8 @@
 
 A step is a `Step`: `perform` does the work and says what it left behind as a digest; `recheck` computes that digest
 again from what is there now. With the two, a step that is run again, or taken over by a later attempt, knows whether
-anything is left to do. Exit codes: 0 done, 99 nothing to do, 100 failed for good, 75 fenced, 1 try again.
+anything is left to do. Exit codes: 0 done, 99 nothing to do, 100 failed for good, 75 fenced, 143 told to stop, 1 try
+again.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from sqlalchemy import Connection, Engine
 from steps.common import logs, settings
 from steps.common.logs import committed, log
 from steps.common.settings import SettingRefused, Settings
+from steps.common.stopping import STOPPED, Stopped, stoppable
 from steps.common.store import ledger
 from steps.common.store.connection import Unreachable, advisory_lock, open_engine
 from steps.common.store.ledger import Alert, Claim, Completion, Fenced, UnknownRun, Verdict
@@ -155,27 +157,32 @@ def main(step: Step, arguments: Sequence[str] | None = None, description: str | 
         with closing(Job(step.name, options, settings.read(os.environ))) as job:
             return errand(job) if errand else run(step, job)
 
-    return guarded(body, step.name)
+    with stoppable():
+        return guarded(body, step.name)
 
 
 def guarded(body: Callable[[], int], name: str) -> int:
-    """Return the body's exit code, with every known failure as one sentence and its own code."""
+    """Return the body's exit code, with every known ending as one sentence and its own code."""
     try:
         return body()
-    except NothingToDo as ending:
-        return _ended(name, "nothing to do", ending, NOTHING_TO_DO)
-    except Fenced as ending:
-        return _ended(name, "fenced", ending, FENCED)
-    except (Refused, UnknownRun, SettingRefused) as ending:
-        return _ended(name, "failed for good", ending, FAILED)
-    except (Unreachable, TimeoutError) as ending:
+    except (Exception, Stopped) as ending:  # noqa: BLE001  # what is not in the table is told whole, then tried again
+        for kinds, how, exit_code in _ENDINGS:
+            if isinstance(ending, kinds):
+                return _ended(name, how, ending, exit_code)
+        log().exception("failed", kind=type(ending).__name__)
         return _ended(name, "failed, will be tried again", ending, RETRY)
-    except Exception as unknown:  # noqa: BLE001  # the last resort: the whole story, then a sentence, then a retry
-        log().exception("failed", kind=type(unknown).__name__)
-        return _ended(name, "failed, will be tried again", unknown, RETRY)
 
 
-def _ended(name: str, how: str, why: Exception, exit_code: int) -> int:
+_ENDINGS: Final[tuple[tuple[tuple[type[BaseException], ...], str, int], ...]] = (
+    ((NothingToDo,), "nothing to do", NOTHING_TO_DO),
+    ((Fenced,), "fenced", FENCED),
+    ((Refused, UnknownRun, SettingRefused), "failed for good", FAILED),
+    ((Unreachable, TimeoutError), "failed, will be tried again", RETRY),
+    ((Stopped,), "stopped, will be tried again", STOPPED),
+)
+
+
+def _ended(name: str, how: str, why: BaseException, exit_code: int) -> int:
     level = log().info if exit_code == NOTHING_TO_DO else log().error
     level(how.replace(" ", "_").replace(",", ""), kind=type(why).__name__, exit_code=exit_code)
     logs.close(f"{name} · {how}", [("why", f"{type(why).__name__}: {why}")], f"exit code {exit_code}")
