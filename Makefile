@@ -9,6 +9,7 @@ ENVIRONMENTS := $(STEPS) serving airflow registry local frontend
 UV := .tools/bin/uv
 CHART_TOOLS ?= .tools/go
 helm_MODULE := helm.sh/helm/v4/cmd/helm@v4.2.4
+versitygw_MODULE := github.com/versity/versitygw/cmd/versitygw@v1.7.0
 kubeconform_MODULE := github.com/yannh/kubeconform/cmd/kubeconform@v0.7.0
 actionlint_MODULE := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 PROMETHEUS := .tools/prometheus
@@ -43,7 +44,7 @@ run: install  ## start everything, take every batch through: SOURCE= SCALE= BATC
 	@exec .envs/local/bin/python -m local.stack --end-with-parent
 
 test: install .envs/dev/.installed browser prometheus  ## all tests, or those of TESTS=
-	.envs/dev/bin/python -m pytest -m "not faults and not charts" --numprocesses 2 --dist loadfile $(TESTS)
+	.envs/dev/bin/python -m pytest -m "not faults and not charts and not cluster" --numprocesses 2 --dist loadfile $(TESTS)
 
 # The page is tested in a real browser. Debian's is enough; elsewhere CHROMIUM= names the program of one.
 browser:  ## install Chromium where there is none (as root, on Debian)
@@ -134,6 +135,15 @@ secrets: .envs/local/.installed  ## Secrets for the cluster with fresh random va
 images: .envs/local/.installed  ## build the images, try each out, print sizes: IMAGES= TAG= BUILDER= BUILD_FLAGS=
 	@.envs/local/bin/python -m local.container_images
 
+# A script with the verbs up, down, status, load-image and tools, or a kubeconfig; `make load` has another use for the name.
+CLUSTER_TESTED := $(or $(CLUSTER),$(wildcard ../shared/cluster/cluster.sh),$(KUBECONFIG))
+CLUSTER_SECONDS ?= 3600
+
+# Interrupted, and not killed, where it takes too long: so that it takes down what it made.
+cluster-test: install .envs/dev/.installed  ## the whole system in a real cluster: CLUSTER=<script or kubeconfig> TAG= LOAD_IMAGE=
+	@CLUSTER=$(CLUSTER_TESTED) PYTHONPATH=. timeout --foreground --signal=INT --kill-after=600 $(CLUSTER_SECONDS) \
+	  .envs/dev/bin/python -m pytest -m cluster --capture=no --timeout=$(CLUSTER_SECONDS) $(TESTS) tests/cluster
+
 ci: lint test  ## what CI runs
 
 clean:  ## remove every environment and all local state
@@ -141,4 +151,4 @@ clean:  ## remove every environment and all local state
 	  then echo "a run still uses $${lock%/lock}; stop it first" >&2; exit 1; fi; done
 	rm -rf .charts .envs .local .screenshots .tools .mypy_cache .ruff_cache .pytest_cache
 
-.PHONY: help install run test browser prometheus screenshots faults lab lint audit lock bench load charts secrets images ci clean
+.PHONY: help install run test browser prometheus screenshots faults lab lint audit lock bench load charts secrets images cluster-test ci clean

@@ -138,6 +138,4 @@ def test_workflows_run_commands_of_the_makefile() -> None:
     run = "\n".join(step.get("run", "") for name in ALL for _, step in steps(name))
     makefile = (ROOT / "Makefile").read_text()
     known = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
-    # Not in every tree yet: these come with the images, the charts and the cluster.
-    coming = {"cluster-test"}
-    assert set(re.findall(r"\bmake ([a-z-]+)", run)) <= known | coming
+    assert set(re.findall(r"\bmake ([a-z-]+)", run)) <= known
