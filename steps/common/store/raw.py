@@ -18,7 +18,7 @@ from steps.common.store.copying import cells, copy_out, read, written
 from steps.common.tables import raw
 
 _READ: Final = ("row_number", *SOURCE_FIELDS)
-_WRITTEN: Final = ("source_id", "batch_number", *_READ)
+_WRITTEN: Final = (*SOURCE_FIELDS, "source_id", "batch_number", "row_number")
 
 
 class Event(StrEnum):
@@ -117,13 +117,13 @@ def _lines(connection: Connection, columns: Sequence[str], source_id: str, batch
 def copy_rows(connection: Connection, source_id: str, batch_number: int, blocks: Iterable[bytes]) -> int:
     """Append a batch's rows by COPY and return how many; a block is whole lines of the twelve values as COPY text."""
     query = sql.SQL("COPY listings ({}) FROM STDIN").format(sql.SQL(", ").join(map(sql.Identifier, _WRITTEN)))
-    line = f"{written(source_id)}\t{batch_number}\t".replace("%", "%%").encode() + b"%d\t%b\n"
+    end = f"\t{written(source_id)}\t{batch_number}".replace("%", "%%").encode() + b"\t%d\n"
     rows = 0
     with driver(connection).cursor().copy(query) as copy:
         for block in blocks:
-            values = block.split(b"\n")[:-1]
-            copy.write(b"".join([line % numbered for numbered in enumerate(values, rows)]))
-            rows += len(values)
+            first, rows = rows, rows + block.count(b"\n")
+            # All lines of a block in one format: one by one they took twice as long.
+            copy.write(block.replace(b"%", b"%%").replace(b"\n", end) % tuple(range(first, rows)))
     return rows
 
 

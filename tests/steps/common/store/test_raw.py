@@ -17,7 +17,11 @@ from steps.common.store.raw import Alarm, Batch, Event
 from tests.servers import Databases
 
 _NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
-_values = st.none() | st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12)
+_values = (
+    st.none()
+    | st.sampled_from(["100 %", "%d"])
+    | st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12)
+)
 
 
 @pytest.fixture
