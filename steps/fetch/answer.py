@@ -2,8 +2,8 @@ r"""Read a batch from the text of an answer, some hundred rows at a time, as lin
 
 The text is `{"group_number": 1, "day": …, "batch_number": 5, "data": [rows]}`, the keys in any order, a row an object
 with the twelve keys or a list of the twelve values. It is cut between two rows without reading it as JSON, each piece
-is then read as JSON whole, and what stands before and after the rows is read as one object. Values stay as they were
-received: a number keeps its digits, a text is unescaped, null is `\N`.
+is then read as JSON whole unless its rows are usual, and what stands before and after the rows is read as one object.
+Values stay as they were received: a number keeps its digits, a text is unescaped, null is `\N`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import msgspec
 from steps.common.store.content import ContentSha, NotFinite
 from steps.fetch.lines import Row, RowAsList, as_lines
 from steps.fetch.reason import NotABatch, Reason
+from steps.fetch.usual import USUAL_END, usual_lines
 
 # What is read, cut and decoded at once: some hundred rows; more than the processor's cache holds was slower.
 WINDOW: Final = 1 << 16
@@ -107,13 +108,7 @@ class BatchText:
 
     def lines(self) -> Iterator[bytes]:
         """Yield the rows as whole lines of COPY text, some hundred at a time; each line ends."""
-        encoding = self._encoding()
-        for piece in self._pieces(encoding):
-            lines = as_lines(self._decoded(piece, encoding))
-            try:
-                self._sha.update(lines)
-            except NotFinite as fault:
-                raise NotABatch(Reason.NOT_FINITE, str(fault)) from None
+        for lines in self._blocks(self._encoding()):
             self.rows += lines.count(b"\n")
             if self.rows > self._most_rows:
                 raise NotABatch(Reason.TOO_MANY_ROWS, f"more than {self._most_rows:,.0f} (APPRAISER_ANSWER_GROWTH)")
@@ -135,18 +130,33 @@ class BatchText:
         self._held += more
         return bool(more)
 
-    def _pieces(self, encoding: _Rows) -> Iterator[bytes]:
+    def _blocks(self, encoding: _Rows) -> Iterator[bytes]:
         while self._more():
-            if (end := last_row_end(self._held, encoding.usual, encoding.between)) is not None:
-                yield self._held[:end]
-                self._held = self._held[end + 1 :]
+            # Maybe inside a text; but then what stands before is not usual, and the cut is made again with care.
+            end = self._held.rfind(USUAL_END) + 1
+            if (lines := usual_lines(self._held[:end])) is not None:
+                self._sha.update_plain(lines)
+            elif end := last_row_end(self._held, encoding.usual, encoding.between) or 0:
+                lines = self._any_lines(self._held[:end], encoding)
             elif len(self._held) > _LONGEST_ROW + self._window:
                 raise NotABatch(Reason.ROW_TOO_LONG, f"row {self.rows:,}")
-        end = next((found.start(1) for found in encoding.ending.finditer(self._held) if found[1]), None)
-        if end is None:
+            if lines is not None:
+                self._held = self._held[end + 1 :]
+                yield lines
+        end = next((found.start(1) for found in encoding.ending.finditer(self._held) if found[1]), -1)
+        if end < 0:
             raise self._unended(encoding)
-        yield self._held[:end]
+        lines = self._any_lines(self._held[:end], encoding)
         self._held = self._held[end:]
+        yield lines
+
+    def _any_lines(self, piece: bytes, encoding: _Rows) -> bytes:
+        lines = as_lines(self._decoded(piece, encoding))
+        try:
+            self._sha.update(lines)
+        except NotFinite as fault:
+            raise NotABatch(Reason.NOT_FINITE, str(fault)) from None
+        return lines
 
     def _unended(self, encoding: _Rows) -> NotABatch:
         """Return why no end of the rows is found: the text stops, or its last row is of another kind."""
