@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any, Final
 
 SECONDS: Final = 60
+# Debian's list of certificates, with that of a proxy one may have to build behind.
+_CERTIFICATES: Final = Path("/etc/ssl/certs/ca-certificates.crt")
 _UP_SECONDS: Final = 1800
 _LOAD_SECONDS: Final = 300
 _PATIENCE_SECONDS: Final = 180
@@ -54,6 +56,17 @@ class Cluster:
         """Return what kubectl gets, as data."""
         found: dict[str, Any] = json.loads(self.kubectl("get", *arguments, "--output=json"))
         return found
+
+    def building(self, environment: Mapping[str, str]) -> dict[str, str]:
+        """Return the environment in which images for this cluster are built.
+
+        Where a script made it on the spot there is no registry to pull from, and no engine but buildah, run as root.
+        """
+        given = {name: text for name, text in environment.items() if text}
+        if self.script is None:
+            return given
+        certificates = f" --volume {_CERTIFICATES}:{_CERTIFICATES}:ro" if _CERTIFICATES.exists() else ""
+        return {"BUILDAH_ISOLATION": "chroot", "BUILD_FLAGS": f"--pull-never{certificates}", **given}
 
     def load(self, reference: str, identity: str) -> str:
         """Make an image known to every node and return its name with digest; `identity` is the builder's id of it."""

@@ -147,6 +147,10 @@ def made(cluster: Cluster, images: Mapping[str, str], helm: Path) -> Iterator[Wo
 
 def remove(cluster: Cluster) -> None:
     """Remove what carries the test's label, a killed run's too, and wait until it is gone."""
+    for namespace in _NAMESPACES.values():
+        # Each pod would take its half minute to end well; what makes pods goes first, or they come again.
+        for kinds, how in (("deployments,statefulsets,replicasets", "--cascade=orphan"), ("pods", "--grace-period=1")):
+            cluster.kubectl("delete", kinds, "--all", how, f"--namespace={namespace}", "--wait=false")
     cluster.kubectl(
         "delete", "namespaces,persistentvolumes", f"--selector={_SELECTOR}", "--ignore-not-found",
         f"--timeout={_GONE_SECONDS}s", seconds=_GONE_SECONDS + 10,
