@@ -161,7 +161,7 @@ def forwarded(cluster: Cluster, namespace: str, service: str, port: int) -> Iter
         yield f"http://127.0.0.1:{found[1]}"
     finally:
         process.terminate()
-        process.wait(10)
+        process.communicate(timeout=10)
 
 
 def eventually[T](ask: Callable[[], T], seconds: float = _PATIENCE_SECONDS) -> T:
