@@ -127,6 +127,9 @@ def reached(environment: Mapping[str, str]) -> Iterator[Cluster]:
         yield cluster
         return
     was_up = subprocess.run([path, "status"], capture_output=True, check=False, timeout=SECONDS).returncode == 0
+    if not was_up:
+        # What is left of one whose processes were ended with whoever started it; nothing, and nothing is done.
+        _run([str(path), "down"])
     try:
         yield Cluster(_brought_up(path), path, load_image)
     finally:
