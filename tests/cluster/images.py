@@ -66,13 +66,18 @@ def build_stand_ins(by: Builder, versitygw: Path, environment: Mapping[str, str]
     """Build the image of what stands beside the system under test and return its name."""
     reference = f"{STAND_INS}:dev"
     with _context(versitygw) as folder:
-        arguments = {"REVISION": revision_of(ROOT), "BUILT_AT": "unknown", "VERSION": "dev"}
-        subprocess.run(
-            by.build(reference, Path("Dockerfile"), arguments),
-            cwd=folder, check=True, timeout=_BUILD_SECONDS, stdin=subprocess.DEVNULL, capture_output=True,
-            env=environment,
-        )  # fmt: skip
+        build_in(by, reference, folder, environment)
     return reference
+
+
+def build_in(by: Builder, reference: str, folder: Path, environment: Mapping[str, str]) -> None:
+    """Build an image that nothing publishes from a folder with its Dockerfile and all it is made of."""
+    arguments = {"REVISION": revision_of(ROOT), "BUILT_AT": "unknown", "VERSION": "dev"}
+    subprocess.run(
+        by.build(reference, Path("Dockerfile"), arguments),
+        cwd=folder, check=True, timeout=_BUILD_SECONDS, stdin=subprocess.DEVNULL, capture_output=True,
+        env=environment,
+    )  # fmt: skip
 
 
 @contextmanager
