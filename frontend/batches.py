@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import streamlit as st
 
-from frontend import charts, client
+from frontend import charts, client, reasons
 from frontend.client import Json, Trouble
 from frontend.formats import NOTHING, duration, moment, money, number, percent
 from frontend.guard import guarded
@@ -107,7 +107,7 @@ def _verdicts(found: Json) -> None:
             judged = found[step]
             st.markdown(f"**{text(f'batches.{step}')} {known('verdict', judged['verdict'])}** · "
                         f"{moment(judged['decided_at'])} UTC")  # fmt: skip
-            st.html(sentences(str(reason["sentence"]) for reason in judged["reasons"]))
+            st.html(reasons.listed(judged["reasons"]))
     if found["validate"] is None:
         st.caption(text("batches.undecided"))
 

@@ -8,12 +8,12 @@ from typing import Any, Final
 
 import streamlit as st
 
-from frontend import charts, client
+from frontend import charts, client, reasons
 from frontend.client import Json, Trouble
 from frontend.formats import NOTHING, listed, moment, money, number, percent, when
 from frontend.guard import guarded
 from frontend.guard import show as show_trouble
-from frontend.tables import Cell, pairs, pill, sentences, table
+from frontend.tables import Cell, pairs, pill, table
 from frontend.texts import known, text
 
 _REFRESH_SECONDS: Final = 15
@@ -109,7 +109,7 @@ def _row(one: Json) -> list[str | Cell]:
         moment(one["registered_at"]), listed(one["trained_on"]),
         money(then.get("rmse")), money(now.get("rmse")),
         pill(verdict, known("verdict", verdict)) if verdict else NOTHING,
-        Cell(str(one["reasons"][0]["sentence"]) if one["reasons"] else NOTHING, "words"),
+        Cell(reasons.sentence(one["reasons"][0]) if one["reasons"] else NOTHING, "words"),
     ]  # fmt: skip
 
 
@@ -130,7 +130,7 @@ def _detail(version: int) -> None:
     ]))  # fmt: skip
     if found["verdict"]:
         st.markdown(f"**{known('verdict', found['verdict'])}** · {moment(found['decided_at'])} UTC")
-        st.html(sentences(str(reason["sentence"]) for reason in found["reasons"]))
+        st.html(reasons.listed(found["reasons"]))
     else:
         st.caption(text("models.undecided"))
     measured = [(name, found[name]) for name in ("then", "now") if found[name]]
