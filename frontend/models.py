@@ -17,7 +17,6 @@ from frontend.tables import Cell, pairs, pill, table
 from frontend.texts import known, text
 
 _REFRESH_SECONDS: Final = 15
-_EVER_CHAMPION: Final = frozenset({"production", "previous", "retired"})
 # Events that say which version the alias names from then on.
 _SETTINGS: Final = frozenset({"ALIAS_SET", "ADOPTED"})
 _MEASURES: Final = ("rmse", "mae", "r2", "mdape", "rmsle")
@@ -33,12 +32,14 @@ def show() -> None:
         elif not found["models"]:
             st.info(text("models.none"), icon=":material/info:")
         else:
-            _draw(found["models"])
+            _draw(found["models"], found["alias_events"])
 
 
-def _draw(versions: Sequence[Json]) -> None:
+def _draw(versions: Sequence[Json], events: Iterable[Json]) -> None:
     _history(versions)
-    _reigns(versions)
+    reigned = reigns(events, dt.datetime.now(dt.UTC))
+    if reigned:
+        charts.draw(charts.reigns(reigned), "models.reigns")
     st.html(table(
         [text(f"models.{name}") for name in
          ("version", "status", "registered", "batches", "rmse_then", "rmse_now", "verdict", "why")],
@@ -75,18 +76,6 @@ def points(versions: Iterable[Json], which: str) -> list[dict[str, Any]]:
         for measure in ("rmse", "mae")
         if one[which] and one[which][measure] is not None
     ]  # fmt: skip
-
-
-def _reigns(versions: Iterable[Json]) -> None:
-    events: dict[int, Mapping[str, Any]] = {}
-    for one in versions:
-        if one["status"] in _EVER_CHAMPION:
-            detail = client.api().model(one["version"])
-            if not isinstance(detail, Trouble):
-                events |= {event["event_id"]: event for event in detail["alias_events"]}
-    rows = reigns(events.values(), dt.datetime.now(dt.UTC))
-    if rows:
-        charts.draw(charts.reigns(rows), "models.reigns")
 
 
 def reigns(events: Iterable[Mapping[str, Any]], now: dt.datetime) -> list[dict[str, Any]]:

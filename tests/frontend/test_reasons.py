@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 
 from frontend import reasons, texts
 from frontend.texts import LANGUAGES, LEDGER_LANGUAGE, every
+from steps.promote.policy import read_policy
 from steps.promote.promote import decide
 from steps.promote.reason import Code as PromoteCode
 from steps.promote.reason import because
 from steps.validate.reason import Code as ValidateCode
 from tests.frontend.running import numbers
-from tests.steps.promote.test_promote import CASES, read_policy
+from tests.steps.promote.test_promote import CASES
 
 CODES = [*ValidateCode, *PromoteCode]
 OTHERS = sorted(LANGUAGES.keys() - {LEDGER_LANGUAGE})
