@@ -22,6 +22,7 @@ def sentences(found: Json) -> list[str]:
 
 
 def _built(found: Json) -> Iterator[str]:
+    """Yield the sentences of each part there is; why one is not there, the notes say in the ledger's words."""
     if found.get("table"):
         yield from _table(found, found["table"])
     if found.get("error_change"):
@@ -30,6 +31,7 @@ def _built(found: Json) -> Iterator[str]:
         yield from _gain_split(found["gain_split"])
     if found.get("attributions") and found["attributions"]["features"]:
         yield _attributions(found["attributions"])
+    yield from found.get("notes", ())
 
 
 def _table(found: Json, table: Json) -> Iterator[str]:

@@ -11,11 +11,14 @@ from string import Formatter
 from typing import Any, Final
 
 from frontend import tables
+from frontend.client import Fault
+from frontend.form import Field
 from frontend.formats import NOTHING, money, percent
 from frontend.texts import LEDGER_LANGUAGE, every, known, language, text
 
 Json = Mapping[str, Any]
 
+_OUT_OF_SCOPE: Final = "OUT_OF_SCOPE"
 _MORE: Final = " and "
 # How a figure may be written beyond what Python's own formats say.
 _WRITTEN: Final[Mapping[str, Callable[[Any], str]]] = {
@@ -56,6 +59,17 @@ def sentence(reason: Json) -> str:
         return _FILLED.vformat(told, (), named)
     except (KeyError, TypeError, ValueError):
         return own
+
+
+def rule(fault: Fault, field: Field | None) -> str:
+    """Return the rule a value breaks: in English as the API says it, else by its reason and the field's bounds."""
+    told = known("broken", fault.reason, "")
+    if language() == LEDGER_LANGUAGE or not told:
+        return fault.rule
+    least, most = (field.minimum, field.maximum) if field else (None, None)
+    if fault.reason == _OUT_OF_SCOPE and least is not None and most is not None:
+        return text("thing.between", least=f"{least:,.10g}", most=f"{most:,.10g}")
+    return told
 
 
 def listed(reasons: Sequence[Json]) -> str:

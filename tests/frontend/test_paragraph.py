@@ -45,6 +45,11 @@ def test_sentence_by_sentence_the_numbers_and_the_directions_are_evaluates_own(f
         assert spanish[0].isupper()
 
 
+def test_why_a_part_is_missing_stays_in_the_ledgers_words() -> None:
+    found = {"candidate_version": 2, "champion_version": 1, "notes": ["It was not measured."], "paragraph": ["…"]}
+    assert paragraph.sentences(found) == ["It was not measured."]
+
+
 def test_in_english_the_paragraph_is_the_ledgers_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(paragraph, "language", lambda: "en")
     assert paragraph.sentences({"paragraph": ["As it stands."]}) == ["As it stands."]
