@@ -17,7 +17,7 @@ from frontend.navigation import TABS, follow, labels, remember
 from frontend.texts import LANGUAGES, language, text
 
 _STYLE: Final = Path(__file__).with_name("style.css")
-_DARK_BUTTON: Final = '[data-testid^="stBaseButton-primary"] * { color: #0d1b1a; }'
+_DARK: Final = ':root { --ap-paper: #14191a; } [data-testid^="stBaseButton-primary"] * { color: #0d1b1a; }'
 _SHOW: Final[dict[str, Callable[[], None]]] = {
     "predict": predict.show, "batch": batch.show, "explain": explain.show, "models": models.show,
     "batches": batches.show, "why": why.show,
@@ -30,7 +30,7 @@ def main() -> None:
     st.html(_STYLE)
     if st.context.theme.type == "dark":
         # Streamlit writes white on the accent, which is light there: 2.4 to 1.
-        st.html(f"<style>{_DARK_BUTTON}</style>")
+        st.html(f"<style>{_DARK}</style>")
     with guarded("sidebar"), st.sidebar:
         _choose_language()
         status.show()

@@ -37,7 +37,7 @@ def show() -> None:
 def _draw(batches: Sequence[Json]) -> None:
     head = ("number", "result", "taken", "rows", "refused", "validate", "promote", "versions", "took")
     st.html(table([text(f"batches.{name}") for name in head], [_row(one) for one in batches[:_SHOWN]],
-                  text("batches.table"), left=2))  # fmt: skip
+                  text("batches.table"), left=2, short=True))  # fmt: skip
     chosen = st.selectbox(
         text("batches.choose"), [one["batch_number"] for one in batches], key="batch-chosen", persist_state="session",
         format_func=lambda number: text("batches.batch_of", number=number),
@@ -73,7 +73,7 @@ def _detail(found: Json) -> None:
     report: Mapping[str, Any] = found["report"] or {}
     counts: Mapping[str, Any] = report.get("counts") or {}
     st.html(pairs([
-        (text("batches.taken"), f"{moment(found['claimed_at'])} UTC"),
+        (text("batches.taken"), moment(found["claimed_at"])),
         (text("batches.rows"), number(found["rows"])),
         (text("batches.kept"), number(counts.get("kept"))),
         (text("batches.growth"), percent(counts.get("growth"), 0)),

@@ -84,9 +84,11 @@ def history(rows: Rows) -> Drawing:
     points = chart.mark_circle(size=70, opacity=1).encode(x=x, y=y, color=colors, tooltip=hints)
     champion = chart.transform_filter("datum.champion")
     rings = champion.mark_point(size=230, strokeWidth=2.5, filled=False).encode(x=x, y=y, color=colors)
+    # Beside the last of many versions there is no room to the right.
+    last = any(row["champion"] and row["version"] == max(one["version"] for one in rows) for row in rows)
     words = (
         champion.transform_filter("datum.measure === 'RMSE'")
-        .mark_text(dy=-18, fontWeight=600, aria=False)
+        .mark_text(dy=22, dx=10 if last else 0, align="right" if last else "center", fontWeight=600, aria=False)
         .encode(x=x, y=y, text=alt.value(text("models.champion")))
     )
     return alt.layer(lines, points, rings, words).properties(height=_HISTORY_PIXELS)

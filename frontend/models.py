@@ -42,8 +42,8 @@ def _draw(versions: Sequence[Json], events: Iterable[Json]) -> None:
         charts.draw(charts.reigns(reigned), "models.reigns")
     st.html(table(
         [text(f"models.{name}") for name in
-         ("version", "status", "registered", "batches", "rmse_then", "rmse_now", "verdict", "why")],
-        [_row(one) for one in versions], text("models.table"), left=2,
+         ("version", "status", "registered", "batches", "rmse_then", "rmse_now", "verdict")],
+        [_row(one) for one in versions], text("models.table"), left=2, short=True,
     ))  # fmt: skip
     if any(one["now"] for one in versions):
         st.caption(text("models.then_now"))
@@ -91,14 +91,13 @@ def reigns(events: Iterable[Mapping[str, Any]], now: dt.datetime) -> list[dict[s
 
 def _row(one: Json) -> list[str | Cell]:
     then, now = one["then"] or {}, one["now"] or {}
-    verdict = one["verdict"]
+    verdict, why = one["verdict"], reasons.sentence(one["reasons"][0]) if one["reasons"] else ""
     return [
         Cell(str(one["version"]), "strong"),
         pill(one["status"], known("status_of", one["status"])),
         moment(one["registered_at"]), listed(one["trained_on"]),
         money(then.get("rmse")), money(now.get("rmse")),
-        pill(verdict, known("verdict", verdict)) if verdict else NOTHING,
-        Cell(reasons.sentence(one["reasons"][0]) if one["reasons"] else NOTHING, "words"),
+        Cell(why, "words", lead=pill(verdict, known("verdict", verdict))) if verdict else NOTHING,
     ]  # fmt: skip
 
 
