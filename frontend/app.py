@@ -17,6 +17,7 @@ from frontend.navigation import TABS, follow, labels, remember
 from frontend.texts import LANGUAGES, language, text
 
 _STYLE: Final = Path(__file__).with_name("style.css")
+_ICON: Final = Path(__file__).with_name("icon.svg")
 _DARK: Final = ':root { --ap-paper: #14191a; } [data-testid^="stBaseButton-primary"] * { color: #0d1b1a; }'
 _SHOW: Final[dict[str, Callable[[], None]]] = {
     "predict": predict.show, "batch": batch.show, "explain": explain.show, "models": models.show,
@@ -26,7 +27,8 @@ _SHOW: Final[dict[str, Callable[[], None]]] = {
 
 def main() -> None:
     """Draw the page once."""
-    st.set_page_config("Appraiser", ":material/real_estate_agent:", layout="wide", menu_items={"About": None})
+    # Of our own: a browser fetches one that has a name from a host of Google's.
+    st.set_page_config("Appraiser", _ICON, layout="wide", menu_items={"About": None})
     st.html(_STYLE)
     if st.context.theme.type == "dark":
         # Streamlit writes white on the accent, which is light there: 2.4 to 1.

@@ -239,6 +239,17 @@ def test_tabs_and_buttons_answer_the_keyboard(page: Page) -> None:
     expect(page.get_by_test_id("explained-price")).to_contain_text("$")
 
 
+def test_the_page_asks_no_machine_but_its_own(page: Page, shown: Shown) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.reload()
+    settled(page)
+    for tab in TABS:
+        open_tab(page, said(f"tab.{tab}"))
+    assert f"{shown.frontend.url}/" in asked
+    assert [url for url in asked if not url.startswith((shown.frontend.url, "data:", "blob:"))] == []
+
+
 def test_nothing_is_wider_than_a_phone(browser: Browser, shown: Shown) -> None:
     with window(browser, viewport=PHONE) as page:
         open_page(page, shown.frontend.url)
