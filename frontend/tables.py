@@ -21,11 +21,12 @@ _LOOKS: Final[Mapping[str, Look]] = {
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell that is more than its text; `pill` puts it into a rounded frame."""
+    """A cell that is more than its text; `pill` puts it into a rounded frame, `lead` is one that stands before it."""
 
     text: str
     look: Look = ""
     pill: bool = False
+    lead: Cell | None = None
 
 
 def pill(name: str | None, shown: str) -> Cell:
@@ -71,6 +72,8 @@ def _cell(cell: str | Cell, place: int, left: int) -> str:
 def _inside(cell: str | Cell) -> str:
     if isinstance(cell, Cell) and cell.pill:
         return f'<span class="ap-pill {cell.look}">{escape(cell.text)}</span>'
+    if isinstance(cell, Cell) and cell.lead:
+        return f"{_inside(cell.lead)} {escape(cell.text)}"
     return escape(cell.text if isinstance(cell, Cell) else cell)
 
 

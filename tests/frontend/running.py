@@ -1,6 +1,7 @@
 """The page as a process of its own environment, and a real browser that looks at it."""
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ PATIENCE_MILLISECONDS = 45_000
 DESKTOP: ViewportSize = {"width": 1280, "height": 900}
 PHONE: ViewportSize = {"width": 390, "height": 844}
 _LOOK_MILLISECONDS, _AT_REST = 100, 3
+_NUMBER = re.compile(r"([-\N{MINUS SIGN}]?)\$?([0-9][0-9,]*(?:\.[0-9]+)?)")
 _PROGRAMS = ("chromium", "chromium-browser", "google-chrome-stable")
 
 
@@ -108,3 +110,10 @@ def settled(page: Page) -> None:
             "() => document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'"
         )
         at_rest = at_rest + 1 if page.locator("[data-stale=true]").count() == 0 else 0
+
+
+def numbers(told: str) -> Iterator[tuple[float, int]]:
+    """Yield every number of a text in its order, with how many places it has after the point."""
+    for sign, digits in _NUMBER.findall(told):
+        places = len(digits.partition(".")[2])
+        yield float(digits.replace(",", "")) * (-1 if sign else 1), places
