@@ -144,7 +144,12 @@ cluster-test: install .envs/dev/.installed  ## the whole system in a real cluste
 	@CLUSTER=$(CLUSTER_TESTED) PYTHONPATH=. timeout --foreground --signal=INT --kill-after=600 $(CLUSTER_SECONDS) \
 	  .envs/dev/bin/python -m pytest -m cluster --capture=no --timeout=$(CLUSTER_SECONDS) $(TESTS) tests/cluster
 
-ci: lint test  ## what CI runs
+# KUBECONFIG is not asked here: it may lead to a cluster that people work with.
+CI_CLUSTER := $(or $(CLUSTER),$(wildcard ../shared/cluster/cluster.sh))
+
+ci: lint test  ## what CI runs: lint, test, and cluster-test where there is a cluster to have
+	@if [ -n "$(CI_CLUSTER)" ]; then $(MAKE) cluster-test CLUSTER=$(CI_CLUSTER); else \
+	  printf '\n%s\n' "WARNING: no cluster was given (CLUSTER=<script or kubeconfig>): the cluster tests did NOT run" >&2; fi
 
 clean:  ## remove every environment and all local state
 	@for lock in .local/*/lock; do if [ -e "$$lock" ] && command -v flock >/dev/null && ! flock --nonblock "$$lock" true; \

@@ -17,7 +17,8 @@ from frontend.navigation import TABS, follow, labels, remember
 from frontend.texts import LANGUAGES, language, text
 
 _STYLE: Final = Path(__file__).with_name("style.css")
-_DARK_BUTTON: Final = '[data-testid^="stBaseButton-primary"] * { color: #0d1b1a; }'
+_ICON: Final = Path(__file__).with_name("icon.svg")
+_DARK: Final = ':root { --ap-paper: #14191a; } [data-testid^="stBaseButton-primary"] * { color: #0d1b1a; }'
 _SHOW: Final[dict[str, Callable[[], None]]] = {
     "predict": predict.show, "batch": batch.show, "explain": explain.show, "models": models.show,
     "batches": batches.show, "why": why.show,
@@ -26,11 +27,12 @@ _SHOW: Final[dict[str, Callable[[], None]]] = {
 
 def main() -> None:
     """Draw the page once."""
-    st.set_page_config("Appraiser", ":material/real_estate_agent:", layout="wide", menu_items={"About": None})
+    # Of our own: a browser fetches one that has a name from a host of Google's.
+    st.set_page_config("Appraiser", _ICON, layout="wide", menu_items={"About": None})
     st.html(_STYLE)
     if st.context.theme.type == "dark":
         # Streamlit writes white on the accent, which is light there: 2.4 to 1.
-        st.html(f"<style>{_DARK_BUTTON}</style>")
+        st.html(f"<style>{_DARK}</style>")
     with guarded("sidebar"), st.sidebar:
         _choose_language()
         status.show()

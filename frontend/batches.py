@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import streamlit as st
 
-from frontend import charts, client
+from frontend import charts, client, reasons
 from frontend.client import Json, Trouble
 from frontend.formats import NOTHING, duration, moment, money, number, percent
 from frontend.guard import guarded
@@ -37,7 +37,7 @@ def show() -> None:
 def _draw(batches: Sequence[Json]) -> None:
     head = ("number", "result", "taken", "rows", "refused", "validate", "promote", "versions", "took")
     st.html(table([text(f"batches.{name}") for name in head], [_row(one) for one in batches[:_SHOWN]],
-                  text("batches.table"), left=2))  # fmt: skip
+                  text("batches.table"), left=2, short=True))  # fmt: skip
     chosen = st.selectbox(
         text("batches.choose"), [one["batch_number"] for one in batches], key="batch-chosen", persist_state="session",
         format_func=lambda number: text("batches.batch_of", number=number),
@@ -73,7 +73,7 @@ def _detail(found: Json) -> None:
     report: Mapping[str, Any] = found["report"] or {}
     counts: Mapping[str, Any] = report.get("counts") or {}
     st.html(pairs([
-        (text("batches.taken"), f"{moment(found['claimed_at'])} UTC"),
+        (text("batches.taken"), moment(found["claimed_at"])),
         (text("batches.rows"), number(found["rows"])),
         (text("batches.kept"), number(counts.get("kept"))),
         (text("batches.growth"), percent(counts.get("growth"), 0)),
@@ -107,7 +107,7 @@ def _verdicts(found: Json) -> None:
             judged = found[step]
             st.markdown(f"**{text(f'batches.{step}')} {known('verdict', judged['verdict'])}** · "
                         f"{moment(judged['decided_at'])} UTC")  # fmt: skip
-            st.html(sentences(str(reason["sentence"]) for reason in judged["reasons"]))
+            st.html(reasons.listed(judged["reasons"]))
     if found["validate"] is None:
         st.caption(text("batches.undecided"))
 

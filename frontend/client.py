@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 import httpx
@@ -31,10 +31,16 @@ _PAGE: Final = 100
 
 @dataclass(frozen=True)
 class Fault:
-    """A field and the rule its value breaks, in the API's words."""
+    """A field and the rule its value breaks, in the API's words; `reason` is its name for rules of that kind."""
 
     field: str
     rule: str
+    reason: str = ""
+
+    @classmethod
+    def of(cls, found: Mapping[str, Any]) -> Self:
+        """Return a fault as the API has it."""
+        return cls(str(found["field"]), str(found["rule"]), str(found.get("reason", "")))
 
 
 @dataclass(frozen=True)
@@ -147,7 +153,7 @@ def read(answer: httpx.Response) -> Json | Trouble:
     name = str(found.get("type", ""))
     if not name.startswith(_PROBLEM):
         return Trouble("stranger")
-    faults = tuple(Fault(str(one["field"]), str(one["rule"])) for one in found.get("errors", ()))
+    faults = tuple(map(Fault.of, found.get("errors", ())))
     kind = name.removeprefix(_PROBLEM)
     return Trouble(kind, str(found.get("detail", "")), faults, str(found.get("request_id", "")))
 

@@ -38,7 +38,8 @@ def show() -> None:
     about = text("explain.waterfall_from", base=money(base), price=money(price))
     charts.draw(waterfall.waterfall(bars, base, price), "explain.waterfall", about)
     charts.draw(waterfall.force(bars, base, price), "explain.force")
-    st.html(_table(answer))
+    head = [text("explain.what"), text("explain.value"), text("explain.adds")]
+    st.html(table(head, rows(answer), text("explain.table"), left=2))
     st.caption(text("explain.method"))
 
 
@@ -55,18 +56,18 @@ def _house(last: Priced) -> None:
     fields = form_fields()
     units = {} if isinstance(fields, Trouble) else {field.name: field.unit for field in fields}
     with st.expander(text("explain.house"), icon=":material/home:"):
-        st.html(pairs([(_name(name, units.get(name, "")), str(value)) for name, value in last.listing.items()]))
+        st.html(pairs([(named(name, units.get(name, "")), str(value)) for name, value in last.listing.items()]))
         st.button(text("explain.other"), key="other-house", on_click=open_tab, args=("predict",))
 
 
-def _name(name: str, unit: str) -> str:
+def named(name: str, unit: str) -> str:
+    """Return a field's name with its unit."""
     unit = known("unit", unit or name, unit)
     return f"{known('field', name)} ({unit})" if unit else known("field", name)
 
 
-def _table(answer: Mapping[str, Any]) -> str:
-    rows: list[list[str | Cell]] = [[text("explain.base"), "", money(answer["base"]["dollars"])]]
-    rows += [[waterfall.name(one), waterfall.value(one), signed(one["dollars"])] for one in answer["contributions"]]
-    rows.append([Cell(text("explain.price"), "strong"), "", Cell(money(answer["price"]), "strong")])
-    head = [text("explain.what"), text("explain.value"), text("explain.adds")]
-    return table(head, rows, text("explain.table"), left=2)
+def rows(answer: Mapping[str, Any]) -> list[list[str | Cell]]:
+    """Return the table's rows: from the base, contribution by contribution, to the price."""
+    found: list[list[str | Cell]] = [[text("explain.base"), "", money(answer["base"]["dollars"])]]
+    found += [[waterfall.name(one), waterfall.value(one), signed(one["dollars"])] for one in answer["contributions"]]
+    return [*found, [Cell(text("explain.price"), "strong"), "", Cell(money(answer["price"]), "strong")]]

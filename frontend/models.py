@@ -8,16 +8,15 @@ from typing import Any, Final
 
 import streamlit as st
 
-from frontend import charts, client
+from frontend import charts, client, reasons
 from frontend.client import Json, Trouble
 from frontend.formats import NOTHING, listed, moment, money, number, percent, when
 from frontend.guard import guarded
 from frontend.guard import show as show_trouble
-from frontend.tables import Cell, pairs, pill, sentences, table
+from frontend.tables import Cell, pairs, pill, table
 from frontend.texts import known, text
 
 _REFRESH_SECONDS: Final = 15
-_EVER_CHAMPION: Final = frozenset({"production", "previous", "retired"})
 # Events that say which version the alias names from then on.
 _SETTINGS: Final = frozenset({"ALIAS_SET", "ADOPTED"})
 _MEASURES: Final = ("rmse", "mae", "r2", "mdape", "rmsle")
@@ -33,16 +32,18 @@ def show() -> None:
         elif not found["models"]:
             st.info(text("models.none"), icon=":material/info:")
         else:
-            _draw(found["models"])
+            _draw(found["models"], found["alias_events"])
 
 
-def _draw(versions: Sequence[Json]) -> None:
+def _draw(versions: Sequence[Json], events: Iterable[Json]) -> None:
     _history(versions)
-    _reigns(versions)
+    reigned = reigns(events, dt.datetime.now(dt.UTC))
+    if reigned:
+        charts.draw(charts.reigns(reigned), "models.reigns")
     st.html(table(
         [text(f"models.{name}") for name in
-         ("version", "status", "registered", "batches", "rmse_then", "rmse_now", "verdict", "why")],
-        [_row(one) for one in versions], text("models.table"), left=2,
+         ("version", "status", "registered", "batches", "rmse_then", "rmse_now", "verdict")],
+        [_row(one) for one in versions], text("models.table"), left=2, short=True,
     ))  # fmt: skip
     if any(one["now"] for one in versions):
         st.caption(text("models.then_now"))
@@ -77,18 +78,6 @@ def points(versions: Iterable[Json], which: str) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def _reigns(versions: Iterable[Json]) -> None:
-    events: dict[int, Mapping[str, Any]] = {}
-    for one in versions:
-        if one["status"] in _EVER_CHAMPION:
-            detail = client.api().model(one["version"])
-            if not isinstance(detail, Trouble):
-                events |= {event["event_id"]: event for event in detail["alias_events"]}
-    rows = reigns(events.values(), dt.datetime.now(dt.UTC))
-    if rows:
-        charts.draw(charts.reigns(rows), "models.reigns")
-
-
 def reigns(events: Iterable[Mapping[str, Any]], now: dt.datetime) -> list[dict[str, Any]]:
     """Return who was champion from when to when, out of the alias's events; the last one until now."""
     settings = sorted((one for one in events if one["kind"] in _SETTINGS), key=lambda one: int(one["event_id"]))
@@ -102,14 +91,13 @@ def reigns(events: Iterable[Mapping[str, Any]], now: dt.datetime) -> list[dict[s
 
 def _row(one: Json) -> list[str | Cell]:
     then, now = one["then"] or {}, one["now"] or {}
-    verdict = one["verdict"]
+    verdict, why = one["verdict"], reasons.sentence(one["reasons"][0]) if one["reasons"] else ""
     return [
         Cell(str(one["version"]), "strong"),
         pill(one["status"], known("status_of", one["status"])),
         moment(one["registered_at"]), listed(one["trained_on"]),
         money(then.get("rmse")), money(now.get("rmse")),
-        pill(verdict, known("verdict", verdict)) if verdict else NOTHING,
-        Cell(str(one["reasons"][0]["sentence"]) if one["reasons"] else NOTHING, "words"),
+        Cell(why, "words", lead=pill(verdict, known("verdict", verdict))) if verdict else NOTHING,
     ]  # fmt: skip
 
 
@@ -130,7 +118,7 @@ def _detail(version: int) -> None:
     ]))  # fmt: skip
     if found["verdict"]:
         st.markdown(f"**{known('verdict', found['verdict'])}** · {moment(found['decided_at'])} UTC")
-        st.html(sentences(str(reason["sentence"]) for reason in found["reasons"]))
+        st.html(reasons.listed(found["reasons"]))
     else:
         st.caption(text("models.undecided"))
     measured = [(name, found[name]) for name in ("then", "now") if found[name]]

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import streamlit as st
 
-from frontend import client, form
+from frontend import client, form, reasons
 from frontend.client import Json, Trouble
 from frontend.form import Field, SchemaUnreadable
 from frontend.formats import NOTHING, money
@@ -153,7 +153,7 @@ def _hint(field: Field) -> str:
     if last is None or last.listing.get(field.name) != sent:
         return ""
     if isinstance(last.answer, Trouble):
-        return "; ".join(fault.rule for fault in last.answer.faults if fault.field == field.name)
+        return "; ".join(reasons.rule(fault, field) for fault in last.answer.faults if fault.field == field.name)
     return text("predict.unseen") if field.name in last.answer["unseen_fields"] else ""
 
 
@@ -186,5 +186,7 @@ def _price(figure: str, about: str) -> None:
 def _refusal(trouble: Trouble, fields: tuple[Field, ...]) -> str:
     if not trouble.faults:
         return sentence(trouble)
-    named = {field.name: known("field", field.name, field.title) for field in fields}
-    return "  \n".join(f"**{named.get(fault.field, fault.field)}**: {fault.rule}" for fault in trouble.faults)
+    named = {field.name: field for field in fields}
+    return "  \n".join(
+        f"**{known('field', fault.field)}**: {reasons.rule(fault, named.get(fault.field))}" for fault in trouble.faults
+    )

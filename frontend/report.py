@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any, Final
 
-from frontend import changes
+from frontend import changes, paragraph, reasons
 from frontend.charts import DOWN, UP, Figure
 from frontend.formats import moment, signed
 from frontend.tables import sentences
@@ -49,9 +49,9 @@ def _parts(compared: Json, explanation: Json) -> Iterator[str]:
     yield f'<p class="about">{escape(_about(compared))}</p>'
     if compared["verdict"]:
         yield f"<h2>{escape(known('verdict', compared['verdict']))}</h2>"
-        yield sentences(str(reason["sentence"]) for reason in compared["reasons"])
+        yield reasons.listed(compared["reasons"])
     if explanation.get("paragraph"):
-        yield f"<h2>{escape(text('why.words'))}</h2>{changes.paragraph(explanation['paragraph'])}"
+        yield f"<h2>{escape(text('why.words'))}</h2>{changes.paragraph(paragraph.sentences(explanation))}"
     yield changes.errors(compared["evidence"])
     if explanation.get("table"):
         yield changes.table_of(explanation["table"])

@@ -6,7 +6,7 @@ The sidebar and the banner above the tabs ask again by themselves, apart from th
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any, Final
 
@@ -16,12 +16,13 @@ from frontend import client
 from frontend.client import Json, Trouble
 from frontend.formats import NOTHING, duration, listed, moment, number, when
 from frontend.guard import NOTED_AWAY, guarded, sentence
-from frontend.tables import pairs
+from frontend.tables import pairs, sentences
 from frontend.texts import known, text
 
 _REFRESH_SECONDS: Final = 10
 _STALE: Final = dt.timedelta(days=1)
 _ALERT_SHOWN: Final = dt.timedelta(days=7)
+_ALERTS_SHOWN: Final = 20
 _STEPS: Final = ("promote", "validate")
 
 
@@ -87,12 +88,33 @@ def warn() -> None:
             # The tabs show that there is nothing to show.
             st.rerun()
         api, now = client.api(), dt.datetime.now(dt.UTC)
-        for said in warnings(api.model_info(), api.batches(), api.alerts(), now):
+        for said in warnings(api.model_info(), api.batches(), now):
             st.warning(said, icon=":material/warning:")
+        new = fresh(api.alerts(), now)
+        if new:
+            # Folded: a message has as many figures as it needs, and would push the page off a phone's screen.
+            with st.expander(heading(new), icon=":material/warning:", key="alerts"):
+                st.html(sentences(f"{moment(one['raised_at'])} · {one['message']}" for one in new[:_ALERTS_SHOWN]))
 
 
-def warnings(info: Json | Trouble, batches: Json | Trouble, alerts: Json | Trouble, now: dt.datetime) -> list[str]:
-    """Return what is to be warned of: an alias that cannot be followed, verdicts that are old, alerts that are new."""
+def fresh(alerts: Json | Trouble, now: dt.datetime) -> list[Mapping[str, Any]]:
+    """Return the alerts of the last days, newest first."""
+    if isinstance(alerts, Trouble):
+        return []
+    return [one for one in alerts["alerts"] if now - (when(one["raised_at"]) or now) < _ALERT_SHOWN]
+
+
+def heading(alerts: Sequence[Mapping[str, Any]]) -> str:
+    """Return in a line how many alerts there are, and what the newest is about."""
+    newest = alerts[0]
+    what = known("alert", newest["code"])
+    if newest["batch_number"] is not None:
+        what = f"{what}, {text('batches.batch_of', number=newest['batch_number'])}"
+    return text("status.alert", count=len(alerts), what=what, time=moment(newest["raised_at"]))
+
+
+def warnings(info: Json | Trouble, batches: Json | Trouble, now: dt.datetime) -> list[str]:
+    """Return what is to be warned of: an alias that cannot be followed, verdicts that are old."""
     said = []
     if not isinstance(info, Trouble) and info["alias"]["trouble"]:
         said.append(text("status.alias", version=info["model_version"], said=info["alias"]["trouble"]))
@@ -100,8 +122,4 @@ def warnings(info: Json | Trouble, batches: Json | Trouble, alerts: Json | Troub
         decided = when(_decided(batches["batches"]))
         if decided is not None and now - decided > _STALE:
             said.append(text("status.stale", age=duration((now - decided).total_seconds())))
-    if not isinstance(alerts, Trouble):
-        new = [one for one in alerts["alerts"] if now - (when(one["raised_at"]) or now) < _ALERT_SHOWN]
-        if new:
-            said.append(text("status.alert", count=len(new), time=moment(new[0]["raised_at"]), said=new[0]["message"]))
     return said

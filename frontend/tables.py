@@ -21,11 +21,12 @@ _LOOKS: Final[Mapping[str, Look]] = {
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell that is more than its text; `pill` puts it into a rounded frame."""
+    """A cell that is more than its text; `pill` puts it into a rounded frame, `lead` is one that stands before it."""
 
     text: str
     look: Look = ""
     pill: bool = False
+    lead: Cell | None = None
 
 
 def pill(name: str | None, shown: str) -> Cell:
@@ -36,15 +37,18 @@ def pill(name: str | None, shown: str) -> Cell:
 def table(
     head: Sequence[str], rows: Iterable[Sequence[str | Cell]], caption: str = "", *, left: int = 1, short: bool = False
 ) -> str:
-    """Return a table; the first `left` columns are words, the others figures.
+    """Return a table; the first `left` columns are words, and those whose cells look so, the others figures.
 
     It scrolls by itself where it is wide, and where `short` is wanted and it is long.
     """
+    held = list(rows)
+    wordy = {place for row in held for place, one in enumerate(row) if isinstance(one, Cell) and one.look == "words"}
+    wordy.update(range(left))
     above = f"<caption>{escape(caption)}</caption>" if caption else ""
     names = "".join(
-        f'<th scope="col" class="{_side(place, left)}">{escape(one)}</th>' for place, one in enumerate(head)
+        f'<th scope="col" class="{_side(place in wordy)}">{escape(one)}</th>' for place, one in enumerate(head)
     )
-    body = "".join(f"<tr>{''.join(_cell(one, place, left) for place, one in enumerate(row))}</tr>" for row in rows)
+    body = "".join(f"<tr>{''.join(_cell(one, place in wordy) for place, one in enumerate(row))}</tr>" for row in held)
     named = escape(caption or head[0])
     return (
         f'<div class="ap-scroll{" ap-short" * short}" tabindex="0" role="region" aria-label="{named}">'
@@ -63,16 +67,18 @@ def sentences(held: Iterable[str]) -> str:
     return f'<ul class="ap-sentences">{"".join(f"<li>{escape(one)}</li>" for one in held)}</ul>'
 
 
-def _cell(cell: str | Cell, place: int, left: int) -> str:
+def _cell(cell: str | Cell, wordy: bool) -> str:
     look = cell.look if isinstance(cell, Cell) and not cell.pill else ""
-    return f'<td class="{_side(place, left)} {look}">{_inside(cell)}</td>'
+    return f'<td class="{_side(wordy)} {look}">{_inside(cell)}</td>'
 
 
 def _inside(cell: str | Cell) -> str:
     if isinstance(cell, Cell) and cell.pill:
         return f'<span class="ap-pill {cell.look}">{escape(cell.text)}</span>'
+    if isinstance(cell, Cell) and cell.lead:
+        return f"{_inside(cell.lead)} {escape(cell.text)}"
     return escape(cell.text if isinstance(cell, Cell) else cell)
 
 
-def _side(place: int, left: int) -> str:
-    return "words" if place < left else "figure"
+def _side(wordy: bool) -> str:
+    return "words" if wordy else "figure"

@@ -1,6 +1,7 @@
 """Every text of the page, in English and in Spanish: `texts.toml` holds them, `text` says one in the language chosen.
 
-Figures, sentences of the ledger and names of the API's fields it has no text for stay as they are.
+What the ledger says in English is said anew from its codes and figures in other languages (`reasons`, `paragraph`);
+names of the API's fields it has no text for stay as they are.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ from typing import Any, Final
 import streamlit as st
 
 LANGUAGES: Final = {"en": "English", "es": "Español"}
+# What the ledger says by itself, in English: these sections hold what that is in the other languages.
+LEDGER_LANGUAGE: Final = "en"
+LEDGER_SECTIONS: Final = frozenset({"because", "told"})
 _FILE: Final = Path(__file__).with_name("texts.toml")
 
 

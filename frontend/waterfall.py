@@ -20,7 +20,7 @@ from frontend.texts import known, text
 MOST: Final = 15
 _ROW_PIXELS: Final = 42
 _FRAME_PIXELS: Final = 80
-_FORCE_PIXELS: Final = 200
+_FORCE_PIXELS: Final = 224
 # Where the bar of the force plot lies, from the top of its plot.
 _FORCE_LINE: Final = 70
 _MARGIN: Final = 0.06
@@ -28,7 +28,11 @@ _MARGIN: Final = 0.06
 _LABEL_PIXELS: Final = 340
 # A segment of the force plot narrower than this share of it has no room for its name.
 _NAMED_SHARE: Final = 0.17
-_WORD: Final = re.compile(r"\([^)]*\)|[a-z]\w*")
+_WORD: Final = re.compile(r"[a-z]\w*")
+# The API's own words in a value.
+_NOT_GIVEN: Final = "not given"
+_NEVER_SEEN: Final = " (never seen)"
+_MEASURED: Final = frozenset({"acre_lot", "house_size"})
 
 
 @dataclass(frozen=True)
@@ -48,11 +52,30 @@ def name(contribution: Mapping[str, Any]) -> str:
 
 
 def value(contribution: Mapping[str, Any]) -> str:
-    """Return a contribution's value for people; the model knows names of places and kinds of sale in lower case."""
-    said = str(contribution["value"])
-    if not str(contribution["feature"]).endswith("price"):
-        return said
-    return _WORD.sub(lambda word: word[0] if word[0][0] == "(" else word[0].capitalize().replace("_", " "), said)
+    """Return a contribution's value for people: the API's words in the language chosen, names as one writes them."""
+    feature, said = str(contribution["feature"]), str(contribution["value"])
+    if said == _NOT_GIVEN:
+        return text("word.not_given")
+    if feature == "prev_sold_month":
+        return known("word", said.lower(), said)
+    if feature in _MEASURED:
+        number, _, unit = said.partition(" ")
+        return f"{number} {known('unit', unit, unit)}"
+    return ", ".join(map(_named, said.split(", "))) if feature.endswith("price") else _known_or_not(said)
+
+
+def _named(said: str) -> str:
+    """Return the name of a place or a kind of sale; the model knows them in lower case."""
+    if said == _NOT_GIVEN:
+        return text("word.not_given")
+    name = said.removesuffix(_NEVER_SEEN)
+    capital = _WORD.sub(lambda word: word[0].capitalize().replace("_", " "), name)
+    return _known_or_not(known("value", name, capital) + said[len(name) :])
+
+
+def _known_or_not(said: str) -> str:
+    name = said.removesuffix(_NEVER_SEEN)
+    return name if name == said else f"{name} ({text('word.never_seen')})"
 
 
 def bars(explanation: Mapping[str, Any], most: int = MOST) -> list[Bar]:

@@ -7,11 +7,10 @@ from typing import Any
 
 import streamlit as st
 
-from frontend import changes, charts, client, report
+from frontend import changes, charts, client, paragraph, reasons, report
 from frontend.client import Json, Trouble
 from frontend.formats import NOTHING, moment, money, number, percent
 from frontend.guard import show as show_trouble
-from frontend.tables import sentences
 from frontend.texts import known, text
 
 
@@ -65,9 +64,9 @@ def _draw(compared: Json) -> None:
         )  # fmt: skip
     if compared["verdict"]:
         st.markdown(f"**{known('verdict', compared['verdict'])}**")
-        st.html(sentences(str(reason["sentence"]) for reason in compared["reasons"]))
+        st.html(reasons.listed(compared["reasons"]))
     if explanation.get("paragraph"):
-        st.html(changes.paragraph(explanation["paragraph"]))
+        st.html(changes.paragraph(paragraph.sentences(explanation)))
     elif not compared["champion_version"]:
         st.info(text("why.first"), icon=":material/info:")
     else:

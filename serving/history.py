@@ -101,10 +101,13 @@ class History:
 
 def _models(connection: Connection, limit: int, offset: int) -> Page:
     found = versions.versions(connection, limit, offset)
-    compared = versions.comparisons(connection)
-    places = _places(versions.alias_events(connection))
+    compared, events = versions.comparisons(connection), versions.alias_events(connection)
+    places = _places(events)
     summaries = [_summary(one, compared, places) for one in found]
-    return {"models": summaries, "total": versions.version_count(connection), "limit": limit, "offset": offset}
+    return {
+        "models": summaries, "alias_events": events, "total": versions.version_count(connection), "limit": limit,
+        "offset": offset,
+    }  # fmt: skip
 
 
 def _places(events: Sequence[Mapping[str, Any]]) -> dict[int, str]:

@@ -125,13 +125,15 @@ class Listing(BaseModel):
     bed: float = Field(ge=1, le=50, title="Bedrooms", description="Number of bedrooms", examples=[3])
     bath: float = Field(ge=1, le=50, title="Bathrooms", description="Number of bathrooms", examples=[2])
     house_size: float = Field(
-        ge=100, le=50_000, title="Living area", description="Living area in square feet", examples=[1800]
-    )
+        ge=100, le=50_000, title="Living area", description="Living area in square feet", examples=[1800],
+        json_schema_extra={"x-unit": "sq ft"},
+    )  # fmt: skip
     state: Category = Field(title="State", description="Name of the state or territory", examples=["Massachusetts"])
     zip_code: ZipCode = Field(title="Zip code", description="Five digits, leading zeros kept", examples=["01001"])
     acre_lot: float | None = Field(
-        default=None, ge=0, le=10_000, title="Lot", description="Size of the lot in acres", examples=[0.25]
-    )
+        default=None, ge=0, le=10_000, title="Lot", description="Size of the lot in acres", examples=[0.25],
+        json_schema_extra={"x-unit": "acres"},
+    )  # fmt: skip
     city: Category | None = Field(default=None, title="City", description="Name of the city", examples=["Agawam"])
     street: Identifier | None = Field(
         default=None, title="Street", description="The source's number for the street address", examples=["1962661"]
@@ -148,7 +150,10 @@ class Listing(BaseModel):
 class PricedListing(Listing):
     """A listing with the price asked or paid for it, in US dollars."""
 
-    price: float = Field(ge=10_000, le=10_000_000, title="Price", description="Price in US dollars", examples=[250_000])
+    price: float = Field(
+        ge=10_000, le=10_000_000, title="Price", description="Price in US dollars", examples=[250_000],
+        json_schema_extra={"x-unit": "USD"},
+    )  # fmt: skip
 
 
 LISTING_FIELDS: Final = tuple(Listing.model_fields)

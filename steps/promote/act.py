@@ -21,6 +21,7 @@ from steps.common.store.models import AliasEvent, ModelVersion
 from steps.common.tracking import Tracking, pipeline_run, tell_verdict
 from steps.promote.policy import Policy, read_policy
 from steps.promote.promote import PROMOTE, decide
+from steps.promote.reason import Code, because
 
 STALE: Final = "STALE"
 
@@ -99,7 +100,9 @@ def _decide(job: Job, turn: Turn, policy: Policy) -> Decided:
     verdict = decide(intact(found), policy)
     if setting is not None and verdict.verdict != PROMOTE:
         sentence = f"The alias was set by this promotion (event {setting.event_id}) under the policy of that time."
-        verdict = replace(verdict, verdict=PROMOTE, reasons=[{"code": "CARRIED_OUT", "sentence": sentence}])
+        verdict = replace(
+            verdict, verdict=PROMOTE, reasons=[because(Code.CARRIED_OUT, sentence, event=setting.event_id)]
+        )
     return Decided(verdict, candidate.version, champion, setting)
 
 
@@ -125,7 +128,9 @@ def _stale(job: Job, champion: int | None, policy: Policy) -> Verdict:
         f"The champion is {_named(champion)} now; the candidate was compared with {_named(measured)}. The next run "
         f"takes batch {job.claim.batch_number} up again from evaluate."
     )
-    reason = {"code": "CHAMPION_CHANGED", "sentence": sentence, "measured": champion, "compared_with": measured}
+    reason = because(
+        Code.CHAMPION_CHANGED, sentence, measured=champion, compared_with=measured, batch=job.claim.batch_number
+    )
     return Verdict(STALE, [reason], {}, policy.model_dump(mode="json"))
 
 
@@ -145,7 +150,7 @@ def _act(job: Job, turn: Turn, decided: Decided) -> Decided:
         lambda connection: ledger.refuse_if_fenced(connection, job.claim),
     )
     if settled.kind == STALE:
-        reason = {"code": "ALIAS_MOVED", "sentence": f"{settled.reason}."}
+        reason = because(Code.ALIAS_MOVED, f"{settled.reason}.")
         verdict = replace(decided.verdict, verdict=STALE, reasons=[reason])
         return replace(decided, verdict=verdict)
     return replace(decided, setting=settled)

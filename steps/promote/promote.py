@@ -14,13 +14,12 @@ from pydantic import ValidationError
 from steps.common.evidence import Distribution, Evidence, Metrics, Slice
 from steps.common.store.ledger import Verdict
 from steps.promote.policy import Policy
+from steps.promote.reason import Code, Reason, because
 
 PROMOTE: Final = "PROMOTE"
 HOLD: Final = "HOLD"
 REJECT: Final = "REJECT"
 GUARDED: Final = frozenset({"status", "zip_seen"})
-
-Reason = dict[str, Any]
 
 
 class Incomplete(Exception):
@@ -46,11 +45,8 @@ def decide(evidence: Mapping[str, Any], policy: Policy) -> Verdict:
 
 
 def _incomplete(what: str) -> Reason:
-    return _reason("EVIDENCE_INCOMPLETE", f"The evidence is missing or incomplete, so nothing is promoted: {what}")
-
-
-def _reason(code: str, sentence: str, **figures: Any) -> Reason:
-    return {"code": code, "sentence": sentence, **figures}
+    sentence = f"The evidence is missing or incomplete, so nothing is promoted: {what}"
+    return because(Code.EVIDENCE_INCOMPLETE, sentence)
 
 
 def _decide(found: Evidence, policy: Policy) -> tuple[str, list[Reason], dict[str, Any]]:
@@ -85,14 +81,14 @@ def _infrastructure(found: Evidence, policy: Policy) -> list[Reason]:
         sentence = (
             f"Loaded as serving loads it, the version does not answer its golden rows as in training. {check.note}"
         )
-        failures.append(_reason("GOLDEN_ROWS_DIFFER", sentence))
+        failures.append(because(Code.GOLDEN_ROWS_DIFFER, sentence))
     if check.milliseconds_per_1000_rows > policy.milliseconds_per_1000_rows:
         took, budget = check.milliseconds_per_1000_rows, policy.milliseconds_per_1000_rows
         sentence = f"1,000 prices take {took:.1f} ms; the budget is {budget:.1f} ms."
-        failures.append(_reason("TOO_SLOW", sentence, measured=took, threshold=budget))
+        failures.append(because(Code.TOO_SLOW, sentence, measured=took, threshold=budget))
     if check.megabytes > policy.megabytes:
         sentence = f"Loaded, the version takes {check.megabytes:.0f} MB; the budget is {policy.megabytes:.0f} MB."
-        failures.append(_reason("TOO_LARGE", sentence, measured=check.megabytes, threshold=policy.megabytes))
+        failures.append(because(Code.TOO_LARGE, sentence, measured=check.megabytes, threshold=policy.megabytes))
     return failures
 
 
@@ -104,11 +100,11 @@ def _first_model(found: Evidence, baseline: float, failures: list[Reason]) -> tu
     figure = f"RMSE {dollars(candidate)}, against {dollars(baseline)} of always saying the median price"
     if not candidate < baseline:
         sentence = f"The first model is no better than the median price: {figure}."
-        failures.append(_reason("NOT_BETTER_THAN_MEDIAN", sentence, **figures))
+        failures.append(because(Code.NOT_BETTER_THAN_MEDIAN, sentence, **figures))
     if failures:
         return REJECT, failures, figures
     sentence = f"This is the first model: there was none to compare with. On {found.rows:,} test rows: {figure}."
-    return PROMOTE, [_reason("FIRST_MODEL", sentence, **figures)], figures
+    return PROMOTE, [because(Code.FIRST_MODEL, sentence, rows=found.rows, **figures)], figures
 
 
 def _literal(candidate: float, champion: float, failures: list[Reason]) -> tuple[str, list[Reason], dict[str, Any]]:
@@ -118,7 +114,7 @@ def _literal(candidate: float, champion: float, failures: list[Reason]) -> tuple
         f"Literal rule (confidence 0): RMSE {dollars(candidate)} is {'' if better else 'not '}lower than the "
         f"champion's {dollars(champion)}."
     )
-    reason = _reason("LOWER_RMSE" if better else "NOT_LOWER_RMSE", sentence, **figures)
+    reason = because(Code.LOWER_RMSE if better else Code.NOT_LOWER_RMSE, sentence, **figures)
     return (PROMOTE if better and not failures else REJECT), [*failures, reason], figures
 
 
@@ -156,7 +152,12 @@ def _mean_error(found: Evidence, policy: Policy) -> list[Reason]:
         f"The mean absolute error is {dollars(candidate)}, more than {policy.mae_tolerance:.1%} above the champion's "
         f"{dollars(champion)}."
     )
-    return [_reason("MAE_WORSE", sentence, measured=candidate, threshold=allowed)]
+    return [
+        because(
+            Code.MAE_WORSE, sentence, measured=candidate, threshold=allowed, champion=champion,
+            tolerance=policy.mae_tolerance,
+        )
+    ]  # fmt: skip
 
 
 def _slices(found: Evidence, policy: Policy, figures: dict[str, Any]) -> list[Reason]:
@@ -197,7 +198,10 @@ def _slice_worse(part: Slice, p: float, policy: Policy) -> Reason:
         f"On {part.by} {part.value} ({part.rows:,} rows) RMSE is {middle - 1:.1%} above the champion's, beyond the "
         f"{policy.slice_tolerance:.0%} allowed (p {p:.4f})."
     )
-    return _reason("SLICE_WORSE", sentence, by=part.by, value=part.value, measured=middle, p=p)
+    return because(
+        Code.SLICE_WORSE, sentence, by=part.by, value=part.value, rows=part.rows, measured=middle, p=p,
+        tolerance=policy.slice_tolerance,
+    )  # fmt: skip
 
 
 def _compared(figures: Mapping[str, Any]) -> Reason:
@@ -205,7 +209,7 @@ def _compared(figures: Mapping[str, Any]) -> Reason:
         f"RMSE {dollars(figures['candidate_rmse'])} against the champion's {dollars(figures['champion_rmse'])} on "
         f"the same {figures['rows']:,} rows: gain {dollars(figures['gain'])}, {_interval(figures)}."
     )
-    return _reason("COMPARED", sentence)
+    return because(Code.COMPARED, sentence, **_paired(figures))
 
 
 def _better(figures: Mapping[str, Any]) -> Reason:
@@ -214,7 +218,7 @@ def _better(figures: Mapping[str, Any]) -> Reason:
         f"{figures['rows']:,} rows; the gain of {dollars(figures['gain'])} is at least {dollars(figures['low'])}, "
         f"above the {dollars(figures['threshold'])} asked for."
     )
-    return _reason("BETTER", sentence, measured=figures["low"], threshold=figures["threshold"])
+    return because(Code.BETTER, sentence, measured=figures["low"], threshold=figures["threshold"], **_paired(figures))
 
 
 def _worse(figures: Mapping[str, Any]) -> Reason:
@@ -222,7 +226,7 @@ def _worse(figures: Mapping[str, Any]) -> Reason:
         f"RMSE rises from {dollars(figures['champion_rmse'])} to {dollars(figures['candidate_rmse'])}, by at least "
         f"{dollars(-figures['high'])}: more than rows or training by chance explain ({dollars(figures['noise'])})."
     )
-    return _reason("WORSE", sentence, measured=figures["high"], threshold=-figures["noise"])
+    return because(Code.WORSE, sentence, measured=figures["high"], threshold=-figures["noise"], **_paired(figures))
 
 
 def _cannot_tell(figures: Mapping[str, Any]) -> Reason:
@@ -231,10 +235,14 @@ def _cannot_tell(figures: Mapping[str, Any]) -> Reason:
         f"{dollars(figures['threshold'])} is asked for. The smallest gain these {figures['rows']:,} rows could have "
         f"shown is {dollars(figures['smallest_detectable'])}."
     )
-    return _reason(
-        "CANNOT_TELL", sentence, measured=figures["low"], threshold=figures["threshold"],
-        smallest_detectable=figures["smallest_detectable"],
+    return because(
+        Code.CANNOT_TELL, sentence, measured=figures["low"], threshold=figures["threshold"],
+        smallest_detectable=figures["smallest_detectable"], **_paired(figures),
     )  # fmt: skip
+
+
+def _paired(figures: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: figures[name] for name in ("rows", "candidate_rmse", "champion_rmse", "gain", "low", "high")}
 
 
 def _interval(figures: Mapping[str, Any]) -> str:

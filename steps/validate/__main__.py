@@ -42,7 +42,7 @@ _NEXT: Final = {
     SKIP: "the batch is cleaned for later trainings, then the run ends",
     TRAIN: "clean, then a training",
 }
-_ALARMING: Final = frozenset({Code.CHAMPION_UNUSABLE, Code.ROLLBACK_ADVISED})
+ALARMING: Final = frozenset({Code.CHAMPION_UNUSABLE, Code.ROLLBACK_ADVISED})
 
 
 class BatchIncomplete(Refused):
@@ -178,7 +178,7 @@ def _alerts(batch: int, decision: Decision) -> list[Alert]:
     return [
         Alert(reason.code, f"batch {batch}: {reason.sentence}")
         for reason in decision.reasons
-        if reason.code in _ALARMING
+        if reason.code in ALARMING
     ]
 
 

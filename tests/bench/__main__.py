@@ -6,7 +6,7 @@ it needs and leaves nothing behind. To add one, name its module here.
 BENCH_SOURCE=<folder of batch_<n>.parquet>, or --source, makes validate, clean and sweep use those batches instead of
 synthetic ones; they too come through the real source server. --rows makes a run small, to try a benchmark out: rows
 of an answer for fetch, of the judged batch for validate, of all batches for clean, of batches 0 to 4 for sweep;
-orchestration and serving have one size.
+orchestration, serving and page have one size.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Final
 
 from tests.bench.batches import Size
 
-BENCHMARKS: Final = ("fetch", "validate", "clean", "sweep", "orchestration", "serving")
+BENCHMARKS: Final = ("fetch", "validate", "clean", "sweep", "orchestration", "serving", "page")
 
 
 def main() -> int:

@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any, Final
 
 SECONDS: Final = 60
+# Debian's list of certificates, with that of a proxy one may have to build behind.
+_CERTIFICATES: Final = Path("/etc/ssl/certs/ca-certificates.crt")
 _UP_SECONDS: Final = 1800
 _LOAD_SECONDS: Final = 300
 _PATIENCE_SECONDS: Final = 180
@@ -54,6 +56,17 @@ class Cluster:
         """Return what kubectl gets, as data."""
         found: dict[str, Any] = json.loads(self.kubectl("get", *arguments, "--output=json"))
         return found
+
+    def building(self, environment: Mapping[str, str]) -> dict[str, str]:
+        """Return the environment in which images for this cluster are built.
+
+        Where a script made it on the spot there is no registry to pull from, and no engine but buildah, run as root.
+        """
+        given = {name: text for name, text in environment.items() if text}
+        if self.script is None:
+            return given
+        certificates = f" --volume {_CERTIFICATES}:{_CERTIFICATES}:ro" if _CERTIFICATES.exists() else ""
+        return {"BUILDAH_ISOLATION": "chroot", "BUILD_FLAGS": f"--pull-never{certificates}", **given}
 
     def load(self, reference: str, identity: str) -> str:
         """Make an image known to every node and return its name with digest; `identity` is the builder's id of it."""
@@ -114,6 +127,9 @@ def reached(environment: Mapping[str, str]) -> Iterator[Cluster]:
         yield cluster
         return
     was_up = subprocess.run([path, "status"], capture_output=True, check=False, timeout=SECONDS).returncode == 0
+    if not was_up:
+        # What is left of one whose processes were ended with whoever started it; nothing, and nothing is done.
+        _run([str(path), "down"])
     try:
         yield Cluster(_brought_up(path), path, load_image)
     finally:
@@ -148,7 +164,7 @@ def forwarded(cluster: Cluster, namespace: str, service: str, port: int) -> Iter
         yield f"http://127.0.0.1:{found[1]}"
     finally:
         process.terminate()
-        process.wait(10)
+        process.communicate(timeout=10)
 
 
 def eventually[T](ask: Callable[[], T], seconds: float = _PATIENCE_SECONDS) -> T:

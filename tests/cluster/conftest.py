@@ -69,12 +69,11 @@ def tools(cluster: Cluster, story: Story) -> Path:
 @pytest.fixture(scope="session")
 def loaded(cluster: Cluster, tools: Path, story: Story) -> Mapping[str, str]:
     """Return every image by its name, as `name@sha256:…` that the cluster's nodes know."""
-    builder = images.builder(os.environ)
+    environment = cluster.building(os.environ)
+    builder = images.builder(environment)
     with story.part("images built or found"):
-        references = images.build(
-            builder, os.environ.get("TAG") or "dev", as_they_are=os.environ.get("IMAGES") == "as-they-are"
-        )
-        references["stand-ins"] = images.build_stand_ins(builder, tools / "versitygw")
+        references = images.build(builder, environment)
+        references["stand-ins"] = images.build_stand_ins(builder, tools / "versitygw", environment)
     with story.part("images loaded"):
         return {
             name: cluster.load(reference, images.identity(builder, reference)) for name, reference in references.items()

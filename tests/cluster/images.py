@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import shutil
 import subprocess
@@ -29,17 +28,18 @@ def builder(environment: Mapping[str, str]) -> Builder:
     return find(environment.get("BUILDER", ""), shlex.split(environment.get("BUILD_FLAGS", "")))
 
 
-def build(by: Builder, tag: str, *, as_they_are: bool = False) -> dict[str, str]:
+def build(by: Builder, environment: Mapping[str, str]) -> dict[str, str]:
     """Build those of our images that are not there or whose files have changed; return their names by image.
 
-    With `as_they_are` nothing is built, and nothing asked of what is there.
+    With IMAGES=as-they-are nothing is built, and nothing asked of what is there.
     """
+    tag, as_they_are = environment.get("TAG", "dev"), environment.get("IMAGES") == "as-they-are"
     references = {name: f"{REGISTRY}/{name}:{tag}" for name in USED}
     stale = [name for name, reference in references.items() if not (as_they_are or _is_current(by, name, reference))]
     if stale:
         subprocess.run(
             ["make", "images", f"IMAGES={' '.join(stale)}", f"TAG={tag}"],
-            cwd=ROOT, check=True, timeout=_BUILD_SECONDS, stdin=subprocess.DEVNULL, env={**os.environ},
+            cwd=ROOT, check=True, timeout=_BUILD_SECONDS, stdin=subprocess.DEVNULL, env=environment,
         )  # fmt: skip
     return references
 
@@ -62,16 +62,22 @@ def identity(by: Builder, reference: str) -> str:
     return subprocess.run(asked, capture_output=True, text=True, check=True, timeout=600).stdout.strip()
 
 
-def build_stand_ins(by: Builder, versitygw: Path) -> str:
+def build_stand_ins(by: Builder, versitygw: Path, environment: Mapping[str, str]) -> str:
     """Build the image of what stands beside the system under test and return its name."""
     reference = f"{STAND_INS}:dev"
     with _context(versitygw) as folder:
-        arguments = {"REVISION": revision_of(ROOT), "BUILT_AT": "unknown", "VERSION": "dev"}
-        subprocess.run(
-            by.build(reference, Path("Dockerfile"), arguments),
-            cwd=folder, check=True, timeout=_BUILD_SECONDS, stdin=subprocess.DEVNULL, capture_output=True,
-        )  # fmt: skip
+        build_in(by, reference, folder, environment)
     return reference
+
+
+def build_in(by: Builder, reference: str, folder: Path, environment: Mapping[str, str]) -> None:
+    """Build an image that nothing publishes from a folder with its Dockerfile and all it is made of."""
+    arguments = {"REVISION": revision_of(ROOT), "BUILT_AT": "unknown", "VERSION": "dev"}
+    subprocess.run(
+        by.build(reference, Path("Dockerfile"), arguments),
+        cwd=folder, check=True, timeout=_BUILD_SECONDS, stdin=subprocess.DEVNULL, capture_output=True,
+        env=environment,
+    )  # fmt: skip
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from typing import Any, Final
 import yaml
 
 from local.cluster_secrets import describe, make_values, manifest
-from tests.argocd.deployment import ARGOCD, VALUES, values
+from tests.argocd.deployment import ARGOCD, VALUES, documents, values
 from tests.cluster.access import Cluster
 
 NAMESPACE: Final = "appraiser-test"
@@ -72,12 +72,9 @@ class World:
         """Start what stands beside the system, each from its manifest's name and words, and wait until it serves."""
         names = []
         for name, words in stand_ins:
-            text = Template((_MANIFESTS / f"{name}.yaml").read_text()).substitute(words)
-            documents = [document for document in yaml.safe_load_all(text) if document]
-            if name == "mlflow":
-                _as_in_values(documents[-1])
-            self.kubectl("apply", "--filename=-", stdin=yaml.safe_dump_all(documents))
-            names.append(documents[-1]["metadata"]["name"])
+            objects = stand_in(name, words)
+            self.kubectl("apply", "--filename=-", stdin=yaml.safe_dump_all(objects))
+            names.append(objects[-1]["metadata"]["name"])
         for name in names:
             self.kubectl(
                 "rollout", "status", f"deployment/{name}", f"--timeout={_READY_SECONDS}s", seconds=_READY_SECONDS + 10
@@ -116,6 +113,14 @@ class World:
         return done.stdout
 
 
+def stand_in(name: str, words: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return the objects of a manifest of this folder with its words filled in, the Deployment last."""
+    objects = documents(Template((_MANIFESTS / f"{name}.yaml").read_text()).substitute(words))
+    if name == "mlflow":
+        _as_in_values(objects[-1])
+    return objects
+
+
 def _as_in_values(deployment: dict[str, Any]) -> None:
     ours = values("mlflow")
     container = deployment["spec"]["template"]["spec"]["containers"][0]
@@ -137,8 +142,7 @@ def made(cluster: Cluster, images: Mapping[str, str], helm: Path) -> Iterator[Wo
         cluster.kubectl("apply", "--filename=-", stdin=yaml.safe_dump_all(map(_namespace, _NAMESPACES.values())))
         secrets = _secrets()
         cluster.kubectl("apply", "--filename=-", stdin=yaml.safe_dump_all(secrets))
-        if not _has_storage(cluster):
-            cluster.kubectl("apply", "--filename=-", stdin=yaml.safe_dump(_volume(cluster, Path(volumes.name))))
+        provide_volume(cluster, Path(volumes.name), NAMESPACE, "state-serving-0", _OURS)
         yield World(cluster, images, helm, {one["metadata"]["name"]: one["stringData"] for one in secrets})
     finally:
         remove(cluster)
@@ -147,8 +151,19 @@ def made(cluster: Cluster, images: Mapping[str, str], helm: Path) -> Iterator[Wo
 
 def remove(cluster: Cluster) -> None:
     """Remove what carries the test's label, a killed run's too, and wait until it is gone."""
+    remove_labelled(cluster, _SELECTOR)
+
+
+def remove_labelled(cluster: Cluster, selector: str, *kinds: str) -> None:
+    """Remove namespaces and volumes with these labels, and objects of other kinds that are in no namespace."""
+    selected = f"--selector={selector}"
+    cluster.kubectl("delete", "namespaces", selected, "--ignore-not-found", "--wait=false")
+    names = [one["metadata"]["name"] for one in cluster.get("namespaces", selected)["items"]]
+    for name in names:
+        # Nobody waits for them: a pod may take two minutes to leave.
+        cluster.kubectl("delete", "pods", "--all", f"--namespace={name}", "--grace-period=1", "--wait=false")
     cluster.kubectl(
-        "delete", "namespaces,persistentvolumes", f"--selector={_SELECTOR}", "--ignore-not-found",
+        "delete", ",".join(["namespaces", "persistentvolumes", *kinds]), selected, "--ignore-not-found",
         f"--timeout={_GONE_SECONDS}s", seconds=_GONE_SECONDS + 10,
     )  # fmt: skip
 
@@ -172,26 +187,28 @@ def _secrets() -> list[dict[str, Any]]:
     return found
 
 
-def _has_storage(cluster: Cluster) -> bool:
+def provide_volume(cluster: Cluster, folder: Path, namespace: str, claim: str, labels: Mapping[str, str]) -> None:
+    """Make the volume of a claim, where nobody else would, in a folder of this machine; it has to be the node then."""
     default = "storageclass.kubernetes.io/is-default-class"
     classes = cluster.get("storageclasses")["items"]
-    return any(one["metadata"].get("annotations", {}).get(default) == "true" for one in classes)
+    if not any(one["metadata"].get("annotations", {}).get(default) == "true" for one in classes):
+        folder.chmod(0o755)
+        (node,) = cluster.get("nodes")["items"]
+        volume = _volume(folder, node["metadata"]["name"], {"namespace": namespace, "name": claim}, labels)
+        cluster.kubectl("apply", "--filename=-", stdin=yaml.safe_dump(volume))
 
 
-def _volume(cluster: Cluster, folder: Path) -> dict[str, Any]:
-    """Return a volume for the API's spool in a folder of this machine, which then has to be the node."""
-    folder.chmod(0o755)
-    (node,) = cluster.get("nodes")["items"]
-    where = {"key": "kubernetes.io/hostname", "operator": "In", "values": [node["metadata"]["name"]]}
+def _volume(folder: Path, node: str, claim: Mapping[str, str], labels: Mapping[str, str]) -> dict[str, Any]:
+    where = {"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolume",
-        "metadata": {"name": f"{NAMESPACE}-serving", "labels": _OURS},
+        "metadata": {"name": f"{claim['namespace']}-{claim['name']}", "labels": dict(labels)},
         "spec": {
             "capacity": {"storage": "4Gi"},
             "accessModes": ["ReadWriteOnce"],
             "persistentVolumeReclaimPolicy": "Retain",
-            "claimRef": {"namespace": NAMESPACE, "name": "state-serving-0"},
+            "claimRef": dict(claim),
             "local": {"path": str(folder)},
             "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [where]}]}},
         },

@@ -1,17 +1,18 @@
 """The page as a process of its own environment, and a real browser that looks at it."""
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Error, Page, ViewportSize, expect, sync_playwright
 
 from tests.running import Running
 from tests.servers import ROOT, free_loopback_port
@@ -22,6 +23,8 @@ PATIENCE_MILLISECONDS = 45_000
 DESKTOP: ViewportSize = {"width": 1280, "height": 900}
 PHONE: ViewportSize = {"width": 390, "height": 844}
 _LOOK_MILLISECONDS, _AT_REST = 100, 3
+_NUMBER = re.compile(r"([-\N{MINUS SIGN}]?)\$?([0-9][0-9,]*(?:\.[0-9]+)?)")
+_CHANGED, _ATTEMPTS = "ERR_NETWORK_CHANGED", 5
 _PROGRAMS = ("chromium", "chromium-browser", "google-chrome-stable")
 
 
@@ -85,9 +88,24 @@ def window(browser: Browser, **how: Any) -> Iterator[Page]:
 
 
 def open_page(page: Page, url: str) -> None:
-    """Go to the page and wait until it is drawn."""
-    page.goto(url)
-    page.get_by_role("tab").first.wait_for()
+    """Go to the page and wait until it is drawn; anew where the machine's network changed meanwhile.
+
+    Chromium breaks off whatever it loads when an interface comes or goes, as they do where containers start beside.
+    """
+    broken: list[str] = []
+    page.on("requestfailed", lambda request: broken.append(request.url) if _CHANGED in str(request.failure) else None)
+    tab = page.get_by_role("tab").first
+    for _ in range(_ATTEMPTS):
+        broken.clear()
+        with suppress(Error):
+            page.goto(url)
+        for _ in range(PATIENCE_MILLISECONDS // _LOOK_MILLISECONDS):
+            if broken or tab.is_visible():
+                break
+            page.wait_for_timeout(_LOOK_MILLISECONDS)
+        if not broken:
+            break
+    tab.wait_for()
     settled(page)
 
 
@@ -108,3 +126,10 @@ def settled(page: Page) -> None:
             "() => document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'"
         )
         at_rest = at_rest + 1 if page.locator("[data-stale=true]").count() == 0 else 0
+
+
+def numbers(told: str) -> Iterator[tuple[float, int]]:
+    """Yield every number of a text in its order, with how many places it has after the point."""
+    for sign, digits in _NUMBER.findall(told):
+        places = len(digits.partition(".")[2])
+        yield float(digits.replace(",", "")) * (-1 if sign else 1), places

@@ -2,11 +2,14 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from frontend.formats import money, signed
 from frontend.texts import every
+from tests.frontend import explained
 from tests.frontend.conftest import Shown
 from tests.frontend.running import PHONE, open_page, open_tab, settled, window
 
@@ -164,19 +167,45 @@ def choose(page: Page, label: str, option: str) -> None:
 def test_why_it_changed_and_the_report_to_take_away(page: Page) -> None:
     open_tab(page, said("tab.why"))
     expect(page.get_by_role("heading", name="Version 2 beside version 1")).to_be_visible()
-    expect(page.get_by_text("90.6% of the new houses").first).to_be_visible()
+    for told in explained.explanation()["paragraph"]:
+        expect(page.get_by_text(told)).to_be_visible()
     expect(bars(page, "why.error_change_alt")).to_have_count(4)
     expect(bars(page, "why.gain_split_alt")).to_have_count(3)
     with page.expect_download() as started:
         page.get_by_role("button", name=said("why.report")).click()
     assert started.value.suggested_filename == "why-version-2-beside-1.html"
     report = started.value.path().read_text("utf-8")
-    assert "$47,300" in report
-    assert "+$70,950" in report
+    assert money(explained.rmse("champion", "before")) in report
+    assert signed(explained.explanation()["gain_split"]["data"]["point"]) in report
     assert "<script" not in report
     assert "://" not in report
     choose(page, said("why.choose"), "Version 3")
     expect(page.get_by_text("Held back").first).to_be_visible()
+
+
+def test_in_spanish_what_the_ledger_says_is_spanish_too(page: Page, shown: Shown) -> None:
+    page.get_by_role("radio", name="Español").click()
+    settled(page)
+    for tab in ("models", "batches", "why"):
+        open_tab(page, said(f"tab.{tab}", "es"))
+        # The ledger's own words are there, and folded away.
+        for reason in reasons_of(shown, tab):
+            own = page.get_by_role("tabpanel").get_by_text(reason["sentence"])
+            assert not any(one.is_visible() for one in own.all())
+    for told in explained.explanation()["paragraph"]:
+        expect(page.get_by_text(told)).to_have_count(0)
+    expect(page.get_by_text("Por casas fuera de todo aquello con que se entrenó sube en")).to_be_visible()
+    page.get_by_text(said("thing.own", "es")).click()
+    expect(page.get_by_text("RMSE falls from").first).to_be_visible()
+
+
+def reasons_of(shown: Shown, tab: str) -> list[dict[str, Any]]:
+    """Return the reasons that a tab shows first: of the newest version, of the newest batch, of the champion."""
+    if tab == "batches":
+        newest = shown.api.get("/batches").json()["batches"][0]
+        return [reason for step in ("validate", "promote") if newest[step] for reason in newest[step]["reasons"]]
+    found: list[dict[str, Any]] = shown.api.get(f"/models/{3 if tab == 'models' else 2}").json()["reasons"]
+    return found
 
 
 def test_the_api_stopped_in_the_middle_and_started_again(page: Page, shown: Shown) -> None:
@@ -208,6 +237,17 @@ def test_tabs_and_buttons_answer_the_keyboard(page: Page) -> None:
     page.get_by_role("button", name=said("explain.example")).focus()
     page.keyboard.press("Enter")
     expect(page.get_by_test_id("explained-price")).to_contain_text("$")
+
+
+def test_the_page_asks_no_machine_but_its_own(page: Page, shown: Shown) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.reload()
+    settled(page)
+    for tab in TABS:
+        open_tab(page, said(f"tab.{tab}"))
+    assert f"{shown.frontend.url}/" in asked
+    assert [url for url in asked if not url.startswith((shown.frontend.url, "data:", "blob:"))] == []
 
 
 def test_nothing_is_wider_than_a_phone(browser: Browser, shown: Shown) -> None:

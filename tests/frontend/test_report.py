@@ -1,14 +1,15 @@
 """The file to keep: whole, self-contained, and nothing in it that anybody else wrote as markup."""
 
 import copy
+from html import escape
 from html.parser import HTMLParser
 from typing import Any
 
 import pytest
 
 from frontend import report
-from steps.common.explanation import Explanation
-from tests.frontend.explained import EXPLANATION, comparison
+from frontend.formats import money, number, percent, signed
+from tests.frontend.explained import comparison, explanation, rmse
 
 EVIL = '</p><script>alert(1)</script><img src="http://elsewhere">'
 
@@ -35,25 +36,22 @@ class Parsed(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_the_explanation_shown_here_is_one_that_evaluate_may_write() -> None:
-    assert Explanation.model_validate(EXPLANATION).champion_version == comparison()["champion_version"]
-
-
 def test_every_part_of_the_explanation_with_its_figures() -> None:
-    page = report.page(comparison())
-    figures = (
-        "$128,700",
-        "$57,000",
-        "+$71,700",
-        "+$121,400",
-        "+$10,600",
-        "+$70,950",
-        "+$450",
-        "+0.0860",
-        "$58,400",
-        "outside 10,000 to 300,000",
-    )
+    page, found = report.page(comparison()), explanation()
+    change, split = found["error_change"], found["gain_split"]
+    (larger,) = change["novelties"]
+    figures = [
+        *(money(rmse(model, on)) for model in ("champion", "candidate") for on in ("all", "new", "before")),
+        *(signed(gain["rmse"]["point"]) for gain in found["table"]["gains"]),
+        *(signed(term["rmse"]["point"]) for term in change["terms"]),
+        *(signed(split[part]["point"]) for part in ("data", "parameters")),
+        *(money(fit["rmse"]) for fit in split["fits"]),
+        *(f"{one['change']['point']:+.4f}" for one in found["attributions"]["features"]),
+        f"outside {larger['low']:,.10g} to {larger['high']:,.10g}", number(larger["rows"]), percent(larger["share"]),
+    ]  # fmt: skip
     assert [figure for figure in figures if figure not in page] == []
+    assert [told for told in found["paragraph"] if escape(told) not in page] == []
+    assert {term["name"] for term in change["terms"]} == {"outside", "houses", "prices"}
     assert "Houses unlike any before" in page
     assert Parsed(page).open == []
 
@@ -86,5 +84,5 @@ def test_what_is_not_there_is_left_out(changes: dict[str, Any]) -> None:
 
 
 def test_the_files_name_says_which_two() -> None:
-    assert report.file_name(comparison()) == "why-version-5-beside-4.html"
-    assert report.file_name(comparison(champion_version=None)) == "why-version-5.html"
+    assert report.file_name(comparison()) == "why-version-2-beside-1.html"
+    assert report.file_name(comparison(champion_version=None)) == "why-version-2.html"

@@ -1,12 +1,18 @@
 """What somebody is warned of, and what is no reason to."""
 
 import datetime as dt
+import re
 from typing import Any
 
 import pytest
 
 from frontend.client import Trouble
-from frontend.status import warnings
+from frontend.status import fresh, heading, warnings
+from frontend.texts import every
+from steps.common.verdicts import QUARANTINE
+from steps.fetch.reason import Reason
+from steps.validate.__main__ import ALARMING
+from tests.servers import ROOT
 
 NOW = dt.datetime(2026, 11, 26, 12, tzinfo=dt.UTC)
 AWAY = Trouble("ledger-down")
@@ -19,25 +25,44 @@ def decided(*hours_ago: float) -> dict[str, Any]:
 
 def raised(*hours_ago: float) -> dict[str, Any]:
     times = [(NOW - dt.timedelta(hours=hours)).isoformat() for hours in hours_ago]
-    return {"alerts": [{"raised_at": at, "message": "the alias was moved by hand"} for at in times]}
+    return {"alerts": [{"raised_at": at, "code": "GAP", "message": "m", "batch_number": None} for at in times]}
 
 
 def served(trouble: str | None = None) -> dict[str, Any]:
     return {"model_version": 3, "alias": {"trouble": trouble}}
 
 
-@pytest.mark.parametrize(("info", "batches", "alerts", "said"), [
-    (served(), decided(1), raised(), []),
-    (served(), {"batches": []}, raised(), []),
-    (served(), {"batches": [{"validate": None, "promote": None}]}, raised(), []),
-    (AWAY, AWAY, AWAY, []),
-    (served(), decided(30, 200), raised(), ["newest verdict is 1 d old"]),
-    (served(), decided(23), raised(1, 2), ["seven days: 2. The newest"]),
-    (served(), decided(23), raised(24 * 8), []),
-    (served("Version 4 has no files."), decided(30), raised(1),
-     ["Version 3 goes on serving", "1 d old", "moved by hand"]),
+@pytest.mark.parametrize(("info", "batches", "said"), [
+    (served(), decided(1), []),
+    (served(), {"batches": []}, []),
+    (served(), {"batches": [{"validate": None, "promote": None}]}, []),
+    (AWAY, AWAY, []),
+    (served(), decided(30, 200), ["newest verdict is 1 d old"]),
+    (served(), decided(23), []),
+    (served("Version 4 has no files."), decided(30), ["Version 3 goes on serving", "1 d old"]),
 ])  # fmt: skip
-def test_warnings(info: Any, batches: Any, alerts: Any, said: list[str]) -> None:
-    found = warnings(info, batches, alerts, NOW)
+def test_warnings(info: Any, batches: Any, said: list[str]) -> None:
+    found = warnings(info, batches, NOW)
     assert len(found) == len(said)
     assert all(part in sentence for part, sentence in zip(said, found, strict=True))
+
+
+@pytest.mark.parametrize(("alerts", "count"), [(raised(), 0), (raised(1, 2), 2), (raised(1, 24 * 8), 1), (AWAY, 0)])
+def test_alerts_of_the_last_week_are_new(alerts: Any, count: int) -> None:
+    assert len(fresh(alerts, NOW)) == count
+
+
+def test_the_newest_alert_is_said_in_a_line() -> None:
+    (one,) = raised(1)["alerts"]
+    assert heading([one, one]) == (
+        "Alerts in the last seven days: 2. The newest: The source left batches out (2026-11-26 11:00 UTC)"
+    )
+    assert "left batches out, Batch 7 (" in heading([{**one, "batch_number": 7}])
+
+
+def test_every_alert_that_steps_raise_has_a_line() -> None:
+    sources = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "steps").rglob("*.py")))
+    named = re.findall(r'\bAlert\(\s*"([A-Z_]+)"', sources)
+    assert len(named) >= 5
+    told = {key.removeprefix("alert.") for key in every() if key.startswith("alert.")}
+    assert told == {*named, QUARANTINE, *ALARMING, *Reason}

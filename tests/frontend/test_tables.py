@@ -22,3 +22,10 @@ def test_everything_is_escaped(html: str) -> None:
 def test_words_stand_left_and_figures_right() -> None:
     html = tables.table(["a", "b"], [["x", "1"]])
     assert '<th scope="col" class="words">a</th><th scope="col" class="figure">b</th>' in html
+    html = tables.table(["a", "b"], [["x", ""], ["y", Cell("told", "words")]])
+    assert '<th scope="col" class="words">b</th>' in html
+
+
+def test_a_pill_may_lead_a_cells_words() -> None:
+    html = tables.table(["a"], [[Cell("because <b>", "words", lead=tables.pill("PROMOTE", "Promoted"))]])
+    assert '<span class="ap-pill good">Promoted</span> because &lt;b&gt;</td>' in html

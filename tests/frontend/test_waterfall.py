@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from frontend import texts
 from frontend.waterfall import MOST, Bar, bars, force, pushing, value, waterfall
 
 amounts = st.lists(st.floats(-400_000, 400_000).map(lambda value: round(value, 2)), min_size=1, max_size=30)
@@ -67,7 +68,21 @@ def test_both_pictures_have_an_axis_with_its_unit() -> None:
     ("city_price", "agawam, massachusetts", "Agawam, Massachusetts"),
     ("city_price", "new york (never seen), ohio", "New York (never seen), Ohio"),
     ("status_price", "for_sale", "For sale"), ("zip_price", "01001", "01001"),
-    ("house_size", "1,800 sqft", "1,800 sqft"),
+    ("house_size", "1,800 sqft", "1,800 sq ft"), ("acre_lot", "0.25 acres", "0.25 acres"),
+    ("city_price", "not given, ohio", "not given, Ohio"), ("acre_lot", "not given", "not given"),
+    ("prev_sold_month", "March", "March"), ("zip_number", "01001 (never seen)", "01001 (never seen)"),
+    ("city_price", "green acres (never seen), new york", "Green Acres (never seen), New York"),
 ])  # fmt: skip
 def test_values_as_people_write_them(feature: str, given_value: str, wanted: str) -> None:
+    assert value({"feature": feature, "value": given_value}) == wanted
+
+
+@pytest.mark.parametrize(("feature", "given_value", "wanted"), [
+    ("city_price", "green acres (never seen), ohio", "Green Acres (nunca visto), Ohio"),
+    ("status_price", "for_sale", "En venta"), ("house_size", "1,800 sqft", "1,800 pies²"),
+    ("prev_sold_month", "March", "marzo"), ("broker_price", "not given", "no indicado"),
+    ("zip_number", "01001 (never seen)", "01001 (nunca visto)"),
+])  # fmt: skip
+def test_values_in_spanish(monkeypatch: pytest.MonkeyPatch, feature: str, given_value: str, wanted: str) -> None:
+    monkeypatch.setattr(texts, "language", lambda: "es")
     assert value({"feature": feature, "value": given_value}) == wanted

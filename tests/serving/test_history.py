@@ -56,6 +56,7 @@ def test_versions_with_errors_then_and_now_and_the_reason(
     assert champion["then"]["measured_at"] < champion["now"]["measured_at"]
     assert held["then"] == held["now"]
     assert [one["version"] for one in history.models(1, 1)["models"]] == [two_rounds[0].version]
+    assert [event["kind"] for event in history.models(1, 1)["alias_events"]] == ["ALIAS_SET", "PROMOTE_INTENT"]
 
 
 def test_a_version_with_all_there_is(

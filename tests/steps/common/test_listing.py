@@ -197,3 +197,11 @@ def test_no_house_is_on_both_sides_in_any_order_of_batches(listed: list[tuple[in
     order.shuffle(shuffled)
     assert one[True].isdisjoint(one[False])
     assert parts(shuffled) == one
+
+
+def test_what_is_measured_says_in_what_unit() -> None:
+    """Counts have none; the page writes it beside the field's title."""
+    described = PricedListing.model_json_schema()["properties"]
+    assert {name: shape["x-unit"] for name, shape in described.items() if "x-unit" in shape} == {
+        "house_size": "sq ft", "acre_lot": "acres", "price": "USD",
+    }  # fmt: skip
