@@ -57,7 +57,7 @@ def upgrade() -> None:
         sa.Column("zip_code", sa.Text(), nullable=True),
         sa.Column("house_size", sa.Text(), nullable=True),
         sa.Column("prev_sold_date", sa.Text(), nullable=True),
-        sa.PrimaryKeyConstraint("batch_number", "row_number", "source_id"),
+        sa.PrimaryKeyConstraint("source_id", "batch_number", "row_number"),
     )
     op.create_table(
         "predictions",
