@@ -44,6 +44,24 @@ def test_the_programs_understand_what_they_are_told() -> None:
     assert steps_settings.read(only(_of("ConfigMap", "appraiser"), "ConfigMap")["data"]).mlflow_url
 
 
+@pytest.mark.parametrize(
+    ("said", "identity"),
+    [
+        ({"source_url": "http://data.example:8000/api/"}, "http-data.example-8000-api-group-1"),
+        ({"source_url": "http://data.example", "source_group": 0}, "http-data.example-group-0"),
+        ({"source_url": "http://data.example", "source_group": 12}, "http-data.example-group-12"),
+        ({"source_url": "http://data.example", "source_id": "houses"}, "houses"),
+        ({}, None),
+    ],
+)
+def test_the_source_has_an_identity_as_soon_as_it_has_an_address(
+    said: dict[str, str | int], identity: str | None
+) -> None:
+    options = [word for name, value in said.items() for word in ("--set", f"steps.settings.{name}={value}")]
+    told = [one for one in render("migrations", *options) if one["metadata"]["name"] == "appraiser"]
+    assert steps_settings.read(only(told, "ConfigMap")["data"]).source_id == identity
+
+
 def _of(kind: str, name: str) -> list[dict[str, Any]]:
     return [one for one in rendered("migrations") if (one["kind"], one["metadata"]["name"]) == (kind, name)]
 
