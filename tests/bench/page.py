@@ -29,7 +29,7 @@ from tests.tracking import serving
 
 MOST_SECONDS: Final = 1.0
 _BATCHES: Final = 20
-_SESSIONS: Final = 8
+_SESSIONS: Final = 6
 # Longer than the page and the API keep an answer, one after the other.
 _FORGOTTEN_MILLISECONDS: Final = 11_000
 _TABS: Final = ("predict", "batch", "explain", "models", "batches", "why")
