@@ -95,11 +95,11 @@ class World:
         if release == "migrations":
             launchers = [{"name": f"airflow-{part}", "namespace": NAMESPACE} for part in ("scheduler", "triggerer")]
             settings = {"mlflow_url": f"http://mlflow.{NAMESPACE}.svc:5000"}
-            settings |= {"source_url": f"http://source.{NAMESPACE}.svc:8000", "source_id": "cluster-test"}
+            # All that a person fills in; the source's identity follows from it.
+            settings |= {"source_url": f"http://source.{NAMESPACE}.svc:8000"}
             given["steps"] = {"namespace": STEPS_NAMESPACE, "launchers": launchers, "settings": settings}
         if release == "serving":
-            mlflow = {"mlflow_url": f"http://mlflow.{NAMESPACE}.svc:5000", "source_id": "cluster-test"}
-            given["serving"] = {"settings": mlflow | {"poll_seconds": 2}}
+            given["serving"] = {"settings": {"mlflow_url": f"http://mlflow.{NAMESPACE}.svc:5000", "poll_seconds": 2}}
         return given
 
     def _helm(self, verb: str, release: str, *options: str) -> str:
