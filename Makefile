@@ -43,8 +43,10 @@ install: $(ENVIRONMENTS:%=.envs/%/.installed)
 run: install  ## start everything, take every batch through: SOURCE= SCALE= BATCHES= EXIT=1 GROUP= DAY= TRIALS= PORT_…=
 	@exec .envs/local/bin/python -m local.stack --end-with-parent
 
+# In the order of their names: by the number of their tests, the files with few long ones came last, on one processor.
 test: install .envs/dev/.installed browser prometheus  ## all tests, or those of TESTS=
-	.envs/dev/bin/python -m pytest -m "not faults and not charts and not cluster" --numprocesses 2 --dist loadfile $(TESTS)
+	.envs/dev/bin/python -m pytest -m "not faults and not charts and not cluster" --numprocesses 2 --dist loadfile \
+	  --no-loadscope-reorder $(TESTS)
 
 # The page is tested in a real browser. Debian's is enough; elsewhere CHROMIUM= names the program of one.
 browser:  ## install Chromium where there is none (as root, on Debian)
