@@ -153,22 +153,6 @@ def test_a_change_by_hand_is_taken_back(installed: Installed, sights: Sights) ->
     eventually(lambda: installed.get("deployment", "frontend")["spec"]["replicas"] == 1)
 
 
-def test_migrations_run_again_when_somebody_asks_for_it(installed: Installed, sights: Sights) -> None:
-    """As the README says to do for a server that has lost its databases, which Argo CD cannot see."""
-    assert sights.healthy["migrations"]
-
-    def jobs() -> dict[str, int]:
-        found = installed.get("jobs", "--selector=app.kubernetes.io/component=migrations")["items"]
-        return {job["metadata"]["uid"]: job["status"].get("succeeded", 0) for job in found}
-
-    before = jobs()
-    installed.cluster.kubectl(
-        "patch", "applications.argoproj.io", "migrations", f"--namespace={argocd.NAMESPACE}", "--type=merge",
-        '--patch={"operation": {"sync": {}}}',
-    )  # fmt: skip
-    eventually(lambda: 1 in {uid: done for uid, done in jobs().items() if uid not in before}.values())
-
-
 def test_a_commit_is_an_upgrade(installed: Installed, sights: Sights) -> None:
     assert sights.healthy["frontend"]
 
