@@ -13,7 +13,6 @@ from typing import Final
 
 from local.container_images import IMAGES, REGISTRY
 from local.image_builders import LABELS, Builder, find
-from local.images import revision_of
 from tests.servers import ROOT
 
 # The test has no Airflow in the cluster: its pods are what is under test, and it reaches them from beside it.
@@ -72,7 +71,8 @@ def build_stand_ins(by: Builder, versitygw: Path, environment: Mapping[str, str]
 
 def build_in(by: Builder, reference: str, folder: Path, environment: Mapping[str, str]) -> None:
     """Build an image that nothing publishes from a folder with its Dockerfile and all it is made of."""
-    arguments = {"REVISION": revision_of(ROOT), "BUILT_AT": "unknown", "VERSION": "dev"}
+    # Not the revision: each commit would make another image of the same files, which then has to be loaded again.
+    arguments = {"REVISION": "unknown", "BUILT_AT": "unknown", "VERSION": "dev"}
     subprocess.run(
         by.build(reference, Path("Dockerfile"), arguments),
         cwd=folder, check=True, timeout=_BUILD_SECONDS, stdin=subprocess.DEVNULL, capture_output=True,
