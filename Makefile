@@ -138,16 +138,15 @@ images: .envs/local/.installed  ## build the images, try each out, print sizes: 
 	@.envs/local/bin/python -m local.container_images
 
 # A script with the verbs up, down, status, load-image and tools, or a kubeconfig; `make load` has another use for the name.
-CLUSTER_TESTED := $(or $(CLUSTER),$(wildcard ../shared/cluster/cluster.sh),$(KUBECONFIG))
+# CI does not ask KUBECONFIG: it may lead to a cluster that people work with.
+CI_CLUSTER := $(or $(CLUSTER),$(wildcard ../shared/cluster/cluster.sh))
+CLUSTER_TESTED := $(or $(CI_CLUSTER),$(KUBECONFIG))
 CLUSTER_SECONDS ?= 3600
 
 # Interrupted, and not killed, where it takes too long: so that it takes down what it made.
 cluster-test: install .envs/dev/.installed  ## the whole system in a real cluster: CLUSTER=<script or kubeconfig> TAG= LOAD_IMAGE=
 	@CLUSTER=$(CLUSTER_TESTED) PYTHONPATH=. timeout --foreground --signal=INT --kill-after=600 $(CLUSTER_SECONDS) \
 	  .envs/dev/bin/python -m pytest -m cluster --capture=no --timeout=$(CLUSTER_SECONDS) $(TESTS) tests/cluster
-
-# KUBECONFIG is not asked here: it may lead to a cluster that people work with.
-CI_CLUSTER := $(or $(CLUSTER),$(wildcard ../shared/cluster/cluster.sh))
 
 ci: lint test  ## what CI runs: lint, test, and cluster-test where there is a cluster to have
 	@if [ -n "$(CI_CLUSTER)" ]; then $(MAKE) cluster-test CLUSTER=$(CI_CLUSTER); else \
