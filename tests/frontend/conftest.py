@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pytest
 from playwright.sync_api import Browser, Page
 
+from frontend import paragraph, reasons, texts
 from local.mlflow_server import MlflowServer
 from local.postgres import Server
 from tests.frontend import history
@@ -45,3 +46,12 @@ def page(browser: Browser, shown: Shown) -> Iterator[Page]:
     with window(browser) as opened:
         open_page(opened, shown.frontend.url)
         yield opened
+
+
+@pytest.fixture(scope="module")
+def spanish() -> Iterator[None]:
+    """Show the page in Spanish: outside of a browser nobody has chosen a language."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (texts, paragraph, reasons):
+            patch.setattr(module, "language", lambda: "es")
+        yield

@@ -1,16 +1,15 @@
 """The paragraph in Spanish: sentence by sentence with the numbers of evaluate's own, and in the same direction."""
 
-from collections.abc import Iterator
-
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from frontend import paragraph, texts
+from frontend import paragraph
 from steps.common.explanation import Explanation
 from steps.evaluate.paragraph import sentences
 from tests.frontend.running import numbers
 from tests.steps.evaluate import explanations
 
+pytestmark = pytest.mark.usefixtures("spanish")
 # What is said of a figure in English, and in Spanish.
 SAID = [
     ("no difference that stands", "ninguna diferencia que destaque"), ("no change that stands", "un cambio que no"),
@@ -21,15 +20,6 @@ SAID = [
     ("neither part is beyond", "ninguna de las dos partes"), ("not identifiable", "no se puede separar"),
     ("None of the new rows", "Ninguna de las filas nuevas"), ("and that of", "las dos partes"),
 ]  # fmt: skip
-
-
-@pytest.fixture(scope="module", autouse=True)
-def spanish() -> Iterator[None]:
-    """Show the page in Spanish: outside of a browser nobody has chosen a language."""
-    with pytest.MonkeyPatch.context() as patch:
-        for module in (texts, paragraph):
-            patch.setattr(module, "language", lambda: "es")
-        yield
 
 
 @settings(max_examples=150, suppress_health_check=list(HealthCheck))

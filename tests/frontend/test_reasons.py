@@ -1,14 +1,13 @@
 """Reasons in Spanish: a sentence for every code that steps give, with the figures of the reason and no others."""
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from frontend import reasons, texts
+from frontend import reasons
 from frontend.texts import LANGUAGES, LEDGER_LANGUAGE, every
 from steps.promote.policy import read_policy
 from steps.promote.promote import decide
@@ -18,20 +17,12 @@ from steps.validate.reason import Code as ValidateCode
 from tests.frontend.running import numbers
 from tests.steps.promote.test_promote import CASES
 
+pytestmark = pytest.mark.usefixtures("spanish")
 CODES = [*ValidateCode, *PromoteCode]
 OTHERS = sorted(LANGUAGES.keys() - {LEDGER_LANGUAGE})
 # Of the sizes there are: written in six digits, a smaller one would have an exponent.
 MEASURED, THRESHOLD = (st.integers(least, 50_000).map(lambda number: number / 1000) for least in (-50_000, 1))
 OWN = "The ledger's own sentence."
-
-
-@pytest.fixture(scope="module", autouse=True)
-def spanish() -> Iterator[None]:
-    """Show the page in Spanish: outside of a browser nobody has chosen a language."""
-    with pytest.MonkeyPatch.context() as patch:
-        for module in (texts, reasons):
-            patch.setattr(module, "language", lambda: "es")
-        yield
 
 
 @pytest.mark.parametrize("language", OTHERS)
