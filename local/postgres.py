@@ -22,7 +22,7 @@ import psutil
 import psycopg
 
 from local.credentials import Credentials
-from local.processes import Command, Processes, User
+from local.processes import Command, Processes, User, send_signal
 
 ACCOUNT: Final = "appraiser-postgres"
 SUPERUSER: Final = "postgres"
@@ -135,10 +135,10 @@ class Server:
         """
         left = [process for process in psutil.process_iter() if self._works_here(process)]
         for process in left:
-            process.send_signal(signal.SIGINT)
+            send_signal(process, signal.SIGINT)
         _, stubborn = psutil.wait_procs(left, timeout=30)
         for process in stubborn:
-            process.kill()
+            send_signal(process, signal.SIGKILL)
         psutil.wait_procs(stubborn)
         (self.data / "postmaster.pid").unlink(missing_ok=True)
 

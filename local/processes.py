@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -213,8 +214,14 @@ def end_orphans() -> None:
     """Kill everything below this process, again until nothing is left: what somebody's SIGKILL of a launcher left."""
     while below := psutil.Process().children(recursive=True):
         for child in below:
-            child.kill()
+            send_signal(child, signal.SIGKILL)
         psutil.wait_procs(below, timeout=_POLL_SECONDS)
+
+
+def send_signal(process: psutil.Process, number: signal.Signals) -> None:
+    """Send a signal to a process that may have ended by now, say because of what another of its kind was sent."""
+    with suppress(psutil.NoSuchProcess):
+        process.send_signal(number)
 
 
 def serves(url: str) -> bool:

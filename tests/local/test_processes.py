@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from local.processes import Command, Processes, ProcessFailed
+from local.processes import Command, Processes, ProcessFailed, send_signal
 from tests.servers import ROOT
 
 SHELL = "/bin/sh"
@@ -155,3 +155,11 @@ def test_sigkill_of_a_launcher_ends_its_program(processes: Processes, tmp_path: 
     assert_ended(victim)
     with pytest.raises(ProcessFailed, match="victim ended by itself with SIGKILL"):
         processes.check()
+
+
+def test_a_signal_to_what_has_just_ended_is_no_failure() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        process = psutil.Process(child.pid)
+        send_signal(process, signal.SIGTERM)
+        assert child.wait(timeout=30) == -signal.SIGTERM
+        send_signal(process, signal.SIGTERM)
