@@ -5,6 +5,8 @@ Third parties' charts are stubs of their names and versions; our own chart and i
 
 import json
 import os
+import re
+import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
@@ -22,10 +24,11 @@ from tests.cluster.argocd import SERVICES, applications, refresh, state
 from tests.cluster.charts import GIVEN, THIRD_PARTIES
 from tests.cluster.repository import Repository
 from tests.cluster.story import Story
+from tests.servers import ROOT
 
 pytestmark = pytest.mark.cluster
 BROUGHT_UP_SECONDS = 600
-ROOT = documents((ARGOCD / "root.yaml").read_text())[0]["metadata"]["name"]
+ROOT_APP = documents((ARGOCD / "root.yaml").read_text())[0]["metadata"]["name"]
 HEALTHY = ("Healthy", "Synced", "Succeeded")
 WAVES = {
     name: int(application(name)["metadata"]["annotations"]["argocd.argoproj.io/sync-wave"]) for name in APPLICATIONS
@@ -80,6 +83,12 @@ class Sights:
                 story.say(f"{name} is healthy")
 
 
+def _in_the_readme(beginning: str) -> list[str]:
+    """Return what follows `kubectl` in the one command of the README that begins so."""
+    (command,) = re.findall(rf"kubectl ({re.escape(beginning)}[^`\n]*)", (ROOT / "README.md").read_text())
+    return shlex.split(command, comments=True)
+
+
 @pytest.fixture(scope="module")
 def installed(
     cluster: Cluster, loaded: Mapping[str, str], tools: Path, story: Story, tmp_path_factory: pytest.TempPathFactory
@@ -99,6 +108,11 @@ def installed(
             repository = stack.enter_context(argocd.running(cluster, argo.core, image, archives, folder))
             repository.deploy(reference for name, reference in loaded.items() if name != "stand-ins")
             cluster.kubectl("apply", "--server-side", "--force-conflicts", f"--filename={ARGOCD / 'argocd-cm.yaml'}")
+            cluster.kubectl(*_in_the_readme("-n argocd rollout restart"))
+            cluster.kubectl(
+                "rollout", "status", "statefulset/argocd-application-controller", f"--namespace={argocd.NAMESPACE}",
+                "--timeout=120s", seconds=130,
+            )  # fmt: skip
         yield Installed(cluster, repository, loaded)
         with story.part("Argo CD and all it made removed"):
             stack.close()
@@ -116,7 +130,7 @@ def sights(installed: Installed, story: Story) -> Sights:
             found = applications(installed.cluster)
             number += 1
             seen.look(number, found, story)
-            if {name: state(one) for name, one in found.items()} == dict.fromkeys([ROOT, *APPLICATIONS], HEALTHY):
+            if {name: state(one) for name, one in found.items()} == dict.fromkeys([ROOT_APP, *APPLICATIONS], HEALTHY):
                 return seen
             assert time.monotonic() < deadline, argocd.diagnosis(installed.cluster)
             time.sleep(0.5)
@@ -151,6 +165,20 @@ def test_a_change_by_hand_is_taken_back(installed: Installed, sights: Sights) ->
     assert sights.healthy["frontend"]
     installed.cluster.kubectl("scale", "deployment/frontend", "--replicas=3", f"--namespace={SERVICES}")
     eventually(lambda: installed.get("deployment", "frontend")["spec"]["replicas"] == 1)
+
+
+def test_migrations_run_again_when_somebody_asks_for_it(installed: Installed, sights: Sights) -> None:
+    """By the README's command for a server that has lost its databases, which Argo CD cannot see."""
+    assert sights.healthy["migrations"]
+
+    def jobs() -> dict[str, int]:
+        found = installed.get("jobs", "--selector=app.kubernetes.io/component=migrations")["items"]
+        return {job["metadata"]["uid"]: job["status"].get("succeeded", 0) for job in found}
+
+    before = jobs()
+    installed.cluster.kubectl(*_in_the_readme("-n argocd patch application migrations"))
+    eventually(lambda: 1 in {uid: done for uid, done in jobs().items() if uid not in before}.values())
+    eventually(lambda: state(applications(installed.cluster)["migrations"]) == HEALTHY)
 
 
 def test_a_commit_is_an_upgrade(installed: Installed, sights: Sights) -> None:
@@ -199,10 +227,10 @@ def test_a_database_whose_application_vanished_from_git_stays(installed: Install
     assert sights.healthy["postgres-clean"]
     server = installed.get("deployment", "postgres-clean")["metadata"]["uid"]
     commit = installed.repository.commit("Lose a database", {"argocd/applications/postgres-clean.yaml": None})
-    refresh(installed.cluster, ROOT)
+    refresh(installed.cluster, ROOT_APP)
 
     def noticed() -> bool:
-        status = applications(installed.cluster)[ROOT]["status"]
+        status = applications(installed.cluster)[ROOT_APP]["status"]
         gone = [one["name"] for one in status["resources"] if one.get("requiresPruning")]
         return status["sync"]["revision"] == commit and gone == ["postgres-clean"]
 
