@@ -7,15 +7,18 @@ made it is Unreachable: only then is it certain that the counter has not moved.
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
 import hashlib
 import json
+import socket
 import tempfile
 import time
 import unicodedata
+from collections.abc import Mapping
+from contextlib import suppress
 from http import HTTPStatus
-from typing import BinaryIO, Final
+from threading import Timer
+from typing import Any, BinaryIO, Final
 
 import httpx
 
@@ -95,6 +98,8 @@ class Source:
         self.url, self.group = url, group
         self._question = {"group_number": str(group), **({"day": day} if day else {})}
         self._seconds, self._most_bytes = answer_seconds, most_bytes
+        # Made here, because httpx loads half of itself with its first client: not between the request and its answer.
+        self._client = _client(url)
 
     def ask(self) -> Spool:
         """Return the answer to a request for the next batch, whole; whoever reads it closes it.
@@ -103,7 +108,7 @@ class Source:
         """
         spool = Spool(self._most_bytes)
         try:
-            status = asyncio.run(self._bounded("/data", spool))
+            status = self._bounded("/data", spool)
             _judge(status, spool)
         except BaseException:
             spool.close()
@@ -114,7 +119,7 @@ class Source:
         """Set the counter back, so that batch 0 is next; raises QuestionRefused, NoAnswer, Unreachable."""
         spool = Spool(HEAD_BYTES)
         try:
-            status = asyncio.run(self._bounded("/restart_data_generation", spool))
+            status = self._bounded("/restart_data_generation", spool)
             _judge(status, spool)
             if _decoded(spool) not in ({"ok": True}, ["ok"]):
                 raise NoAnswer(Reason.OTHER_SHAPE, "the restart of the counter is not confirmed", spool)
@@ -123,16 +128,11 @@ class Source:
         finally:
             spool.close()
 
-    async def _bounded(self, path: str, spool: Spool) -> int:
+    def _bounded(self, path: str, spool: Spool) -> int:
         """Get an answer and return its status, within the one deadline for all of it."""
-        began = time.monotonic()
+        began, deadline, status = time.monotonic(), _Deadline(self._seconds), 0
         try:
-            # A limit for each read alone would let an answer drip for ever.
-            async with asyncio.timeout(self._seconds):
-                return await self._get(path, spool)
-        except TimeoutError:
-            limit = f"{self._seconds:,.0f} s (APPRAISER_ANSWER_SECONDS)"
-            raise NoAnswer(Reason.DEADLINE, limit, spool, passing=True) from None
+            status = self._get(path, spool, deadline)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise Unreachable(_SETTING, self.url, str(error) or "no connection in time") from None
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
@@ -140,30 +140,75 @@ class Source:
         except httpx.ReadTimeout:
             raise NoAnswer(Reason.SILENCE, f"{_SILENCE_SECONDS:.0f} s", spool, passing=True) from None
         except httpx.TransportError as error:
-            raise NoAnswer(Reason.CONNECTION_LOST, str(error) or type(error).__name__, spool, passing=True) from None
+            if not deadline.passed:
+                words = str(error) or type(error).__name__
+                raise NoAnswer(Reason.CONNECTION_LOST, words, spool, passing=True) from None
         finally:
+            deadline.close()
             spool.seconds = time.monotonic() - began
             spool.received_at = dt.datetime.now(dt.UTC)
+        # Also where it looks like a whole answer: one without a length ends with its connection.
+        if deadline.passed:
+            limit = f"{self._seconds:,.0f} s (APPRAISER_ANSWER_SECONDS)"
+            raise NoAnswer(Reason.DEADLINE, limit, spool, passing=True)
+        return status
 
-    async def _get(self, path: str, spool: Spool) -> int:
-        limits = httpx.Timeout(_SILENCE_SECONDS, connect=_CONNECT_SECONDS)
-        # One connection a request: one that was kept open may have died meanwhile, and the counter moved for nothing.
-        headers = {"Accept": "application/json", "Accept-Encoding": "gzip", "Connection": "close"}
-        # To load the certificates takes as long as to read 7 MB, and plain HTTP has no use for them.
-        is_encrypted = self.url.lower().startswith("https:")
-        # No proxy from the environment: a pod has no settings but those that are named for it.
-        async with (
-            httpx.AsyncClient(timeout=limits, headers=headers, trust_env=False, verify=is_encrypted) as client,
-            client.stream("GET", self.url.rstrip("/") + path, params=self._question) as response,
-        ):
-            await _receive(response, spool)
+    def _get(self, path: str, spool: Spool, deadline: _Deadline) -> int:
+        address, traced = self.url.rstrip("/") + path, {"trace": deadline.watch}
+        with self._client.stream("GET", address, params=self._question, extensions=traced) as response:
+            _receive(response, spool)
             return response.status_code
 
 
-async def _receive(response: httpx.Response, spool: Spool) -> None:
+def _client(url: str) -> httpx.Client:
+    """Return a client for a source, which holds no connection between two requests."""
+    # One connection a request: one that was kept open may have died meanwhile, and the counter moved for nothing.
+    headers = {"Accept": "application/json", "Accept-Encoding": "gzip", "Connection": "close"}
+    limits = httpx.Timeout(_SILENCE_SECONDS, connect=_CONNECT_SECONDS)
+    # To load the certificates takes as long as to read 7 MB, and plain HTTP has no use for them. No proxy from the
+    # environment: a pod has no settings but those that are named for it.
+    return httpx.Client(timeout=limits, headers=headers, trust_env=False, verify=url.lower().startswith("https:"))
+
+
+class _Deadline:
+    """Cuts the connection of a request some seconds after it was made, until it is closed.
+
+    A limit for each read alone would let an answer, or its headers, drip for ever. asyncio has such deadlines, but
+    to read through it takes half as long again.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.passed = False
+        self._socket: socket.socket | None = None
+        self._timer = Timer(seconds, self._cut)
+        self._timer.start()
+
+    def watch(self, event: str, info: Mapping[str, Any]) -> None:
+        """Learn from httpx's trace of a request which connection it is."""
+        if event == "connection.connect_tcp.complete":
+            # A copy, because TLS takes the socket itself over.
+            self._socket = info["return_value"].get_extra_info("socket").dup()
+            if self.passed:
+                self._cut()
+
+    def close(self) -> None:
+        """Cut nothing any more."""
+        self._timer.cancel()
+        self._timer.join()
+        if self._socket is not None:
+            self._socket.close()
+
+    def _cut(self) -> None:
+        self.passed = True
+        if self._socket is not None:
+            with suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+
+
+def _receive(response: httpx.Response, spool: Spool) -> None:
     try:
         unpacker = Unpacker(response.headers.get("content-encoding", ""))
-        async for chunk in response.aiter_raw():
+        for chunk in response.iter_raw():
             for piece in unpacker.pieces(chunk):
                 if response.status_code != HTTPStatus.OK and spool.size >= HEAD_BYTES:
                     return

@@ -30,10 +30,19 @@ def usual_lines(text: bytes) -> bytes | None:
     # A quote ends a text, so a row that is found stands inside none: between the rows it is only commas that may stand.
     if len(parts) == 1 or before.strip(b" ") or after or between.count(b", ") < len(between):
         return None
-    parts[_PARTS:-1:_PARTS] = [b"\n"] * len(between)
-    lines = b"\t".join(parts[1:-1]).replace(b"\t\n\t", b"\n") + b"\n"
+    lines = _joined(parts)
     try:
         lines.decode()
     except UnicodeDecodeError:
         return None
     return lines
+
+
+def _joined(parts: list[bytes]) -> bytes:
+    """Return the values among the parts as lines; the list is used up."""
+    # Two of three times faster than a line end as a value of its own, whose tabs are taken away in the text.
+    last, first = slice(_PARTS - 1, -2, _PARTS), slice(_PARTS + 1, None, _PARTS)
+    parts[last] = map(b"\n".join, zip(parts[last], parts[first], strict=True))
+    del parts[first]
+    del parts[_PARTS : -1 : _PARTS - 1]
+    return b"\t".join(parts[1:-1]) + b"\n"

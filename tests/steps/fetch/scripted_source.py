@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -29,10 +30,11 @@ class ScriptedSource:
 
 
 @contextmanager
-def scripted(*answers: Sequence[Piece]) -> Iterator[ScriptedSource]:
+def scripted(*answers: Sequence[Piece], tls: ssl.SSLContext | None = None) -> Iterator[ScriptedSource]:
     """Answer one connection after the other with these pieces, then close it."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        source = ScriptedSource(f"http://127.0.0.1:{listener.getsockname()[1]}")
+    plain = socket.create_server(("127.0.0.1", 0))
+    with tls.wrap_socket(plain, server_side=True) if tls else plain as listener:
+        source = ScriptedSource(f"{'https' if tls else 'http'}://127.0.0.1:{listener.getsockname()[1]}")
         thread = threading.Thread(target=_serve, args=(listener, source, answers), daemon=True)
         thread.start()
         yield source

@@ -3,8 +3,11 @@
 import gzip
 import hashlib
 import json
+import ssl
+import subprocess
 import zlib
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -111,6 +114,8 @@ _GZIP = "Content-Encoding: gzip"
         ([_CUT, 2.0], Reason.DEADLINE, True),
         ([b"HTTP/1.1 200 OK\r\n", *[0.2, b"X-Drip: 1\r\n"] * 15], Reason.DEADLINE, True),
         ([_CUT, *[0.2, b"x"] * 15], Reason.DEADLINE, True),
+        # Without a length the end of the connection is the end of the answer: cut, it looks whole.
+        ([b"HTTP/1.0 200 OK\r\n\r\n", b"{}", 2.0, b"\n"], Reason.DEADLINE, True),
         ([response(b"not gzip", "200 OK", _GZIP)], Reason.BAD_COMPRESSION, False),
         ([response(BODY, "200 OK", "Content-Encoding: br")], Reason.BAD_COMPRESSION, False),
         ([response(b"x" * 2_000_001)], Reason.TOO_LARGE, False),
@@ -127,6 +132,27 @@ def test_no_answer_to_take_has_a_reason_and_its_beginning(
     if answer == [_CUT]:
         assert fault.value.head == _CUT.partition(b"\r\n\r\n")[2]
         assert fault.value.sha == hashlib.sha256(fault.value.head).hexdigest()
+
+
+def test_an_encrypted_answer_is_taken_and_cut_off_like_a_plain_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+         "-subj", "/CN=source", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "key.pem", "-out", "cert.pem"],
+        cwd=tmp_path, check=True, capture_output=True,
+    )  # fmt: skip
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    with scripted([response(BODY)], tls=tls) as source, pytest.raises(Unreachable, match="certificate"):
+        asked(source.url)
+    monkeypatch.setattr("certifi.where", lambda: str(tmp_path / "cert.pem"))
+    dripping: list[Piece] = [_CUT, *(0.2, b"x") * 15]
+    with scripted([response(BODY)], dripping, tls=tls) as source:
+        assert asked(source.url) == BODY
+        with pytest.raises(NoAnswer) as fault:
+            asked(source.url, seconds=1.2)
+    assert fault.value.reason is Reason.DEADLINE
 
 
 def test_a_source_that_was_never_reached_is_named() -> None:
