@@ -10,6 +10,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from typing import Final, Never, Protocol
 
 from serving import answers, explanation, predictions, pricing
@@ -48,8 +49,7 @@ class Prices:
         """Price one listing."""
         listing = await self._parse(body, "/predict", trace)
         champion = self._champion(trace)
-        (price,) = pricing.prices(champion.bundle, [listing])
-        unseen = champion.bundle.encodings.unseen(listing)
+        price, unseen = pricing.price(champion.bundle, listing)
         stored = await self._store("/predict", trace, listing, price, unseen)
         return {
             "price": price, "model_version": champion.version, "request_id": trace.request_id,
@@ -134,18 +134,16 @@ def _price_batch(
     batch: pricing.Batch, champion: Champion, trace: Trace
 ) -> tuple[bytes, answers.BatchPrediction, Mapping[str, int]]:
     """Return what is stored of a batch, its answer, and by field how many listings have a value never seen."""
-    bundle = champion.bundle
     listings = list(batch.listings.values())
-    prices = pricing.prices(bundle, listings)
+    prices, unseen = pricing.prices(champion.bundle, listings)
     refused = [(row, sent, _told(why)) for row, (sent, why) in batch.refused.items()]
     entry = predictions.entry(
         trace.request_id, "/predict-batch", champion.version, pricing.to_json_many(listings), prices, refused
     )
     results: list[answers.Row | None] = [None] * batch.rows
-    for (row, listing), price in zip(batch.listings.items(), prices, strict=True):
+    for row, price, fields in zip(batch.listings, prices, unseen, strict=True):
         results[row] = {
-            "price": price, "unseen_fields": list(bundle.encodings.unseen(listing)), "error": None,
-            "inference_id": entry.inference_id(row),
+            "price": price, "unseen_fields": fields, "error": None, "inference_id": entry.inference_id(row),
         }  # fmt: skip
     for row, (_, why) in batch.refused.items():
         results[row] = {
@@ -155,5 +153,4 @@ def _price_batch(
         "model_version": champion.version, "request_id": trace.request_id, "priced": len(prices),
         "refused": len(refused), "results": [one for one in results if one is not None],
     }  # fmt: skip
-    unseen = Counter(field for one in answer["results"] for field in one["unseen_fields"])
-    return predictions.encode(entry), answer, unseen
+    return predictions.encode(entry), answer, Counter(chain.from_iterable(unseen))

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import from_json, to_json
 
 from steps.common.bundle import Bundle
+from steps.common.columns import from_listings
 from steps.common.listing import LISTING_FIELDS, Listing, Reason, Refusal, broken_rule
 
 MOST_ROWS: Final = 10_000
@@ -132,7 +133,19 @@ def _scalar(value: object) -> object:
     return value[:_SENT_CHARACTERS] if isinstance(value, str) else repr(value)[:_SENT_CHARACTERS]
 
 
-def prices(bundle: Bundle, listings: Sequence[Listing]) -> list[float]:
-    """Return each listing's price in dollars, rounded to the cent."""
-    found: list[float] = bundle.prices(listings).tolist() if listings else []
-    return found
+def price(bundle: Bundle, listing: Listing) -> tuple[float, tuple[str, ...]]:
+    """Return a listing's price in dollars, rounded to the cent, and its fields whose value the model never saw."""
+    (found,) = bundle.prices([listing]).tolist()
+    return found, bundle.encodings.unseen(listing)
+
+
+def prices(bundle: Bundle, listings: Sequence[Listing]) -> tuple[list[float], list[list[str]]]:
+    """Return what `price` does, for many: as columns, which takes a third of the time."""
+    unseen: list[list[str]] = [[] for _ in listings]
+    if not listings:
+        return [], unseen
+    columns = from_listings(listings)
+    for field, rows in bundle.encodings.unseen_rows(columns).items():
+        for row in rows.nonzero()[0].tolist():
+            unseen[row].append(field)
+    return bundle.prices(columns).tolist(), unseen

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from operator import itemgetter
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,9 @@ from steps.common.listing import Listing
 
 NUMBERS: Final = ("bed", "bath", "acre_lot", "house_size", "prev_sold_year", "prev_sold_month")
 CATEGORIES: Final = ("status", "state", "city", "zip_code", "brokered_by")
+
+_TAKEN: Final = ("bed", "bath", "acre_lot", "house_size", "prev_sold_date", *CATEGORIES)
+_taken: Final = itemgetter(*_TAKEN)
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int32]
@@ -79,19 +83,16 @@ def encode(texts: Iterable[str | None], known: dict[str, int] | None = None) -> 
 
 def from_listings(listings: Sequence[Listing]) -> Columns:
     """Return the columns of some listings, in their order."""
-    numbers = {
-        name: np.array([_number(getattr(listing, name)) for listing in listings], np.float64)
-        for name in ("bed", "bath", "acre_lot", "house_size")
-    }
-    sold = [listing.prev_sold_date for listing in listings]
-    numbers["prev_sold_year"] = np.array([_number(day.year if day else None) for day in sold], np.float64)
-    numbers["prev_sold_month"] = np.array([_number(day.month if day else None) for day in sold], np.float64)
+    # A field of all rows at once, from the dictionaries below the models: a third of the time of one after the other.
+    values = list(zip(*(_taken(listing.__dict__) for listing in listings), strict=True)) or [()] * len(_TAKEN)
+    found: dict[str, Sequence[Any]] = dict(zip(_TAKEN, values, strict=True))
+    sold = found["prev_sold_date"]
+    found["prev_sold_year"] = [day.year if day else None for day in sold]
+    found["prev_sold_month"] = [day.month if day else None for day in sold]
+    # Of None numpy makes NaN.
+    numbers = {name: np.array(found[name], np.float64) for name in NUMBERS}
     categories = {}
     for name in CATEGORIES:
-        codes, seen = encode(getattr(listing, name) for listing in listings)
+        codes, seen = encode(found[name])
         categories[name] = Category(codes, tuple(seen))
     return Columns(numbers, categories)
-
-
-def _number(value: float | None) -> float:
-    return np.nan if value is None else float(value)

@@ -90,8 +90,10 @@ def _zip_code(value: object) -> object:
 
 
 def _identifier(value: object) -> object:
-    known = isinstance(value, str | int | float) and not isinstance(value, bool)
-    return shortest(str(value).strip()) if known else value
+    if isinstance(value, str):
+        return shortest(value.strip())
+    known = isinstance(value, int | float) and not isinstance(value, bool)
+    return shortest(str(value)) if known else value
 
 
 # What a field of a listing may hold.

@@ -120,9 +120,16 @@ def test_a_price_does_not_depend_on_the_way_it_came(bundle: Bundle, listings: li
     bodies = [listing.model_dump_json().encode() for listing in listings]
     alone = [parse(one) for one in bodies]
     assert alone == listings
-    assert [pricing.prices(bundle, [one])[0] for one in alone] == wanted  # type: ignore[list-item]  # listings
+    found = [pricing.price(bundle, one) for one in listings]
+    assert [price for price, _ in found] == wanted
     together = parse_batch(b'{"listings": [' + b",".join(bodies) + b"]}", 40)
-    assert pricing.prices(bundle, list(together.listings.values())) == wanted
+    prices, unseen = pricing.prices(bundle, list(together.listings.values()))
+    assert prices == wanted
+    assert [tuple(fields) for fields in unseen] == [fields for _, fields in found]
+
+
+def test_a_batch_of_no_houses_has_no_prices(bundle: Bundle) -> None:
+    assert pricing.prices(bundle, []) == ([], [])
 
 
 def test_the_schema_says_what_is_taken() -> None:
