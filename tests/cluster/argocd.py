@@ -5,7 +5,7 @@ The names are the real ones, so this takes a cluster in which nobody else has an
 
 from __future__ import annotations
 
-import secrets
+import os
 import shutil
 import subprocess
 import tempfile
@@ -54,7 +54,7 @@ def build(by: Builder, argo: Argo, helm: Path, environment: Mapping[str, str]) -
 
 @contextmanager
 def running(
-    cluster: Cluster, core: Path, image: str, charts: Mapping[str, Mapping[str, str]], folder: Path
+    cluster: Cluster, argo: Argo, image: str, charts: Mapping[str, Mapping[str, str]], folder: Path
 ) -> Iterator[Repository]:
     """Run Argo CD's core, the Secrets applied, and give the repository it follows; remove everything in the end.
 
@@ -73,12 +73,14 @@ def running(
         certificate = _certificate(folder)
         _apply(cluster, _sources(image, charts, folder))
         address = cluster.get("service", "sources", f"--namespace={NAMESPACE}")["spec"]["clusterIP"]
-        _apply(cluster, _core(core, image, address, certificate))
+        _apply(cluster, _core(argo.core, image, address, certificate))
         cluster.kubectl("wait", "--for=condition=Established", "crd", "--selector", _SELECTOR, "--timeout=60s")
-        _apply(cluster, [_default_project()])
         _wait(cluster, "deployment/sources")
         repository = Repository(cluster, NAMESPACE, f"/repositories{urlsplit(REPOSITORY).path}.git", folder / "clone")
         _wait(cluster, "deployment/argocd-repo-server", "statefulset/argocd-application-controller")
+        # What Argo CD's API server would make, which the core installation has not: the project `default`, and a key
+        # without which the controller takes in no change of argocd-cm while it runs.
+        command(cluster, argo, folder, "app", "list")
         yield repository
     finally:
         remove(cluster)
@@ -154,18 +156,25 @@ def _core(core: Path, image: str, address: str, certificate: str) -> list[dict[s
             pod["hostAliases"] = [{"ip": address, "hostnames": HOSTS}]
         if one["metadata"]["name"] == "argocd-tls-certs-cm":
             one["data"] = dict.fromkeys(HOSTS, certificate)
-        if one["metadata"]["name"] == "argocd-secret":
-            # As the API server would, which the core installation has not. Without it the controller takes in no
-            # change of argocd-cm while it runs: that an Application is healthy it then notices every two minutes.
-            one["stringData"] = {"server.secretkey": secrets.token_urlsafe()}
     return objects
 
 
-def _default_project() -> dict[str, Any]:
-    """Return the project that Argo CD's API server would make, which the core installation has not."""
-    everywhere = [{"server": "*", "namespace": "*"}]
-    spec = {"sourceRepos": ["*"], "destinations": everywhere, "clusterResourceWhitelist": [{"group": "*", "kind": "*"}]}
-    return {"apiVersion": "argoproj.io/v1alpha1", "kind": "AppProject", "metadata": {"name": "default"}, "spec": spec}
+def command(cluster: Cluster, argo: Argo, folder: Path, *arguments: str) -> str:
+    """Run Argo CD's command line on its core installation, and return what it prints."""
+    kubeconfig = folder / "kubeconfig"
+    shutil.copy(cluster.kubeconfig, kubeconfig)
+    of_it = ["kubectl", f"--kubeconfig={kubeconfig}"]
+    subprocess.run(
+        [*of_it, "config", "set-context", "--current", f"--namespace={NAMESPACE}"], check=True, capture_output=True,
+        timeout=60,
+    )  # fmt: skip
+    environment = {"ARGOCD_BINARY_NAME": "argocd", "KUBECONFIG": str(kubeconfig), "HOME": str(folder)}
+    done = subprocess.run(
+        [argo.program, *arguments, "--core"], env={"PATH": os.defpath, **environment}, check=False,
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
 
 
 def applications(cluster: Cluster) -> dict[str, dict[str, Any]]:

@@ -105,14 +105,9 @@ def installed(
         with story.part("Argo CD"):
             archives = charts.archives(tools / "helm", loaded, argocd.LABELS)
             folder = tmp_path_factory.mktemp("argocd")
-            repository = stack.enter_context(argocd.running(cluster, argo.core, image, archives, folder))
+            repository = stack.enter_context(argocd.running(cluster, argo, image, archives, folder))
             repository.deploy(reference for name, reference in loaded.items() if name != "stand-ins")
             cluster.kubectl("apply", "--server-side", "--force-conflicts", f"--filename={ARGOCD / 'argocd-cm.yaml'}")
-            cluster.kubectl(*_in_the_readme("-n argocd rollout restart"))
-            cluster.kubectl(
-                "rollout", "status", "statefulset/argocd-application-controller", f"--namespace={argocd.NAMESPACE}",
-                "--timeout=120s", seconds=130,
-            )  # fmt: skip
         yield Installed(cluster, repository, loaded)
         with story.part("Argo CD and all it made removed"):
             stack.close()
