@@ -47,7 +47,7 @@ class Api:
         self.asked.append(len(listings))
         body = json.dumps({"listings": list(listings)}).encode()
         batch = pricing.parse_batch(body, pricing.MOST_ROWS)
-        found = pricing.prices(self.model, list(batch.listings.values()))
+        found, _ = pricing.prices(self.model, list(batch.listings.values()))
         price = dict(zip(batch.listings, found, strict=True))
         return {"model_version": VERSION, "results": [
             {"price": price.get(row), "error": fault(batch.refused[row][1]) if row in batch.refused else None,
