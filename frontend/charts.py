@@ -80,7 +80,7 @@ def history(rows: Rows) -> Drawing:
     )  # fmt: skip
     chart = plot(rows)
     x = alt.X("version:O", title=text("models.version"), axis=alt.Axis(labelAngle=0))
-    y = alt.Y("error:Q", axis=dollars(text("models.error_axis")), scale=alt.Scale(zero=False, padding=12))
+    y = alt.Y("error:Q", axis=dollars(text("models.error_axis")), scale=alt.Scale(zero=False, padding=30))
     hints = [
         alt.Tooltip("version:O", title=text("models.version")), alt.Tooltip("measure:N", title=text("models.measure")),
         alt.Tooltip("error:Q", title=text("models.error_axis"), format="$,.0f"),
@@ -91,8 +91,9 @@ def history(rows: Rows) -> Drawing:
     rings = champion.mark_point(size=230, strokeWidth=2.5, filled=False).encode(x=x, y=y, color=colors)
     # Beside the last of many versions there is no room to the right.
     last = any(row["champion"] and row["version"] == max(one["version"] for one in rows) for row in rows)
+    # Below the lower line, where nothing else is drawn.
     words = (
-        champion.transform_filter("datum.measure === 'RMSE'")
+        champion.transform_filter("datum.measure === 'MAE'")
         .mark_text(dy=22, dx=10 if last else 0, align="right" if last else "center", fontWeight=600, aria=False)
         .encode(x=x, y=y, text=alt.value(text("models.champion")))
     )
