@@ -30,6 +30,20 @@ def free_loopback_port() -> int:
         return int(listener.getsockname()[1])
 
 
+def certificate(folder: Path, *names: str) -> str:
+    """Make a certificate that is its own authority, tls.crt with tls.key beside it, and return it as text.
+
+    `names` are whom it is for, as openssl writes them: `DNS:github.com`, `IP:127.0.0.1`.
+    """
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+         "-subj", "/CN=appraiser test", "-addext", f"subjectAltName={','.join(names)}",
+         "-keyout", "tls.key", "-out", "tls.crt"],
+        cwd=folder, check=True, capture_output=True, timeout=60,
+    )  # fmt: skip
+    return (folder / "tls.crt").read_text()
+
+
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Return a running server from wheels whose databases were made by the real upgrade."""

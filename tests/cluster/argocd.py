@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -26,6 +27,7 @@ from tests.cluster.access import Cluster
 from tests.cluster.argocd_build import Argo
 from tests.cluster.repository import Repository
 from tests.cluster.world import provide_volume, remove_labelled, stand_in
+from tests.servers import certificate
 
 NAMESPACE: Final = "argocd"
 SERVICES: Final = "appraiser"
@@ -70,10 +72,10 @@ def running(
         (folder / "volume").mkdir()
         provide_volume(cluster, folder / "volume", SERVICES, "state-serving-0", LABELS)
         cluster.kubectl("apply", "--filename=-", stdin=manifests())
-        certificate = _certificate(folder)
+        trusted = certificate(folder, *(f"DNS:{host}" for host in HOSTS))
         _apply(cluster, _sources(image, charts, folder))
         address = cluster.get("service", "sources", f"--namespace={NAMESPACE}")["spec"]["clusterIP"]
-        _apply(cluster, _core(argo.core, image, address, certificate))
+        _apply(cluster, _core(argo.core, image, address, trusted))
         cluster.kubectl("wait", "--for=condition=Established", "crd", "--selector", _SELECTOR, "--timeout=60s")
         _wait(cluster, "deployment/sources")
         repository = Repository(cluster, NAMESPACE, f"/repositories{urlsplit(REPOSITORY).path}.git", folder / "clone")
@@ -114,18 +116,6 @@ def _wait(cluster: Cluster, *names: str) -> None:
         )  # fmt: skip
 
 
-def _certificate(folder: Path) -> str:
-    """Make a certificate for all hosts that are played, its own authority, and return it; its key is beside it."""
-    names = ",".join(f"DNS:{host}" for host in HOSTS)
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-         "-subj", "/CN=appraiser cluster test", "-addext", f"subjectAltName={names}",
-         "-keyout", "tls.key", "-out", "tls.crt"],
-        cwd=folder, check=True, capture_output=True, timeout=60,
-    )  # fmt: skip
-    return (folder / "tls.crt").read_text()
-
-
 def _sources(image: str, charts: Mapping[str, Mapping[str, str]], folder: Path) -> list[dict[str, Any]]:
     """Return the server that plays GitHub and the chart repositories."""
     objects = stand_in("sources", {"image": image, "repository": urlsplit(REPOSITORY).path.lstrip("/")})
@@ -142,7 +132,7 @@ def _sources(image: str, charts: Mapping[str, Mapping[str, str]], folder: Path) 
     return [{**secret, "stringData": pair}, *objects]
 
 
-def _core(core: Path, image: str, address: str, certificate: str) -> list[dict[str, Any]]:
+def _core(core: Path, image: str, address: str, trusted: str) -> list[dict[str, Any]]:
     """Return the core installation with our image, for which all hosts are at one address that it trusts."""
     objects = documents(core.read_text())
     for one in objects:
@@ -155,7 +145,7 @@ def _core(core: Path, image: str, address: str, certificate: str) -> list[dict[s
         if one["metadata"]["name"] == "argocd-repo-server" and (pod := pod_of(one)):
             pod["hostAliases"] = [{"ip": address, "hostnames": HOSTS}]
         if one["metadata"]["name"] == "argocd-tls-certs-cm":
-            one["data"] = dict.fromkeys(HOSTS, certificate)
+            one["data"] = dict.fromkeys(HOSTS, trusted)
     return objects
 
 
@@ -163,11 +153,7 @@ def command(cluster: Cluster, argo: Argo, folder: Path, *arguments: str) -> str:
     """Run Argo CD's command line on its core installation, and return what it prints."""
     kubeconfig = folder / "kubeconfig"
     shutil.copy(cluster.kubeconfig, kubeconfig)
-    of_it = ["kubectl", f"--kubeconfig={kubeconfig}"]
-    subprocess.run(
-        [*of_it, "config", "set-context", "--current", f"--namespace={NAMESPACE}"], check=True, capture_output=True,
-        timeout=60,
-    )  # fmt: skip
+    replace(cluster, kubeconfig=kubeconfig).kubectl("config", "set-context", "--current", f"--namespace={NAMESPACE}")
     environment = {"ARGOCD_BINARY_NAME": "argocd", "KUBECONFIG": str(kubeconfig), "HOME": str(folder)}
     done = subprocess.run(
         [argo.program, *arguments, "--core"], env={"PATH": os.defpath, **environment}, check=False,

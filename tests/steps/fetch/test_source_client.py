@@ -4,7 +4,6 @@ import gzip
 import hashlib
 import json
 import ssl
-import subprocess
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ import pytest
 from steps.common.store.connection import Unreachable
 from steps.fetch.reason import Reason
 from steps.fetch.source_client import HEAD_BYTES, NoAnswer, QuestionRefused, Source, SourceEnded
-from tests.servers import free_loopback_port
+from tests.servers import certificate, free_loopback_port
 from tests.steps.fetch.scripted_source import Piece, response, scripted
 
 BODY = b'{"group_number": 3, "data": []}' * 5_000
@@ -137,16 +136,12 @@ def test_no_answer_to_take_has_a_reason_and_its_beginning(
 def test_an_encrypted_answer_is_taken_and_cut_off_like_a_plain_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-         "-subj", "/CN=source", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "key.pem", "-out", "cert.pem"],
-        cwd=tmp_path, check=True, capture_output=True,
-    )  # fmt: skip
+    certificate(tmp_path, "IP:127.0.0.1")
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    tls.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    tls.load_cert_chain(tmp_path / "tls.crt", tmp_path / "tls.key")
     with scripted([response(BODY)], tls=tls) as source, pytest.raises(Unreachable, match="certificate"):
         asked(source.url)
-    monkeypatch.setattr("certifi.where", lambda: str(tmp_path / "cert.pem"))
+    monkeypatch.setattr("certifi.where", lambda: str(tmp_path / "tls.crt"))
     dripping: list[Piece] = [_CUT, *(0.2, b"x") * 15]
     with scripted([response(BODY)], dripping, tls=tls) as source:
         assert asked(source.url) == BODY
