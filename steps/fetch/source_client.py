@@ -10,26 +10,19 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
-import socket
 import tempfile
 import time
 import unicodedata
-from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import closing
 from http import HTTPStatus
-from threading import Timer
-from typing import Any, BinaryIO, Final
-
-import httpx
+from typing import BinaryIO, Final
 
 from steps.common.store.connection import Unreachable
+from steps.fetch.exchange import SILENCE_SECONDS, Address, Exchange, Lost, NoAddress, NoConnection, Silent, TooLate
 from steps.fetch.reason import Reason
 from steps.fetch.unpacking import CannotUnpack, Unpacker
 
 _SETTING: Final = "APPRAISER_SOURCE_URL"
-_CONNECT_SECONDS: Final = 10.0
-# A source may think for 60 seconds before its first byte; twice that without a byte, and it has gone.
-_SILENCE_SECONDS: Final = 120.0
 # As much of an answer as is kept of one that cannot be taken, and as is read of one that is not a batch.
 HEAD_BYTES: Final = 1 << 16
 _LONGEST_SENTENCE: Final = 300
@@ -98,8 +91,6 @@ class Source:
         self.url, self.group = url, group
         self._question = {"group_number": str(group), **({"day": day} if day else {})}
         self._seconds, self._most_bytes = answer_seconds, most_bytes
-        # Made here, because httpx loads half of itself with its first client: not between the request and its answer.
-        self._client = _client(url)
 
     def ask(self) -> Spool:
         """Return the answer to a request for the next batch, whole; whoever reads it closes it.
@@ -130,89 +121,38 @@ class Source:
 
     def _bounded(self, path: str, spool: Spool) -> int:
         """Get an answer and return its status, within the one deadline for all of it."""
-        began, deadline, status = time.monotonic(), _Deadline(self._seconds), 0
+        began = time.monotonic()
         try:
-            status = self._get(path, spool, deadline)
-        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            raise Unreachable(_SETTING, self.url, str(error) or "no connection in time") from None
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+            with closing(Exchange(Address.of(self.url), path, self._question, self._seconds)) as exchange:
+                _receive(exchange, spool)
+                return exchange.status
+        except NoConnection as error:
+            raise Unreachable(_SETTING, self.url, str(error)) from None
+        except NoAddress as error:
             raise QuestionRefused(f"{_SETTING} is no address of a source: {error}") from None
-        except httpx.ReadTimeout:
-            raise NoAnswer(Reason.SILENCE, f"{_SILENCE_SECONDS:.0f} s", spool, passing=True) from None
-        except httpx.TransportError as error:
-            if not deadline.passed:
-                words = str(error) or type(error).__name__
-                raise NoAnswer(Reason.CONNECTION_LOST, words, spool, passing=True) from None
+        except Silent:
+            raise NoAnswer(Reason.SILENCE, f"{SILENCE_SECONDS:.0f} s", spool, passing=True) from None
+        except TooLate:
+            limit = f"{self._seconds:,.0f} s (APPRAISER_ANSWER_SECONDS)"
+            raise NoAnswer(Reason.DEADLINE, limit, spool, passing=True) from None
+        except Lost as error:
+            raise NoAnswer(Reason.CONNECTION_LOST, str(error), spool, passing=True) from None
         finally:
-            deadline.close()
             spool.seconds = time.monotonic() - began
             spool.received_at = dt.datetime.now(dt.UTC)
-        # Also where it looks like a whole answer: one without a length ends with its connection.
-        if deadline.passed:
-            limit = f"{self._seconds:,.0f} s (APPRAISER_ANSWER_SECONDS)"
-            raise NoAnswer(Reason.DEADLINE, limit, spool, passing=True)
-        return status
-
-    def _get(self, path: str, spool: Spool, deadline: _Deadline) -> int:
-        address, traced = self.url.rstrip("/") + path, {"trace": deadline.watch}
-        with self._client.stream("GET", address, params=self._question, extensions=traced) as response:
-            _receive(response, spool)
-            return response.status_code
 
 
-def _client(url: str) -> httpx.Client:
-    """Return a client for a source, which holds no connection between two requests."""
-    # One connection a request: one that was kept open may have died meanwhile, and the counter moved for nothing.
-    headers = {"Accept": "application/json", "Accept-Encoding": "gzip", "Connection": "close"}
-    limits = httpx.Timeout(_SILENCE_SECONDS, connect=_CONNECT_SECONDS)
-    # To load the certificates takes as long as to read 7 MB, and plain HTTP has no use for them. No proxy from the
-    # environment: a pod has no settings but those that are named for it.
-    return httpx.Client(timeout=limits, headers=headers, trust_env=False, verify=url.lower().startswith("https:"))
-
-
-class _Deadline:
-    """Cuts the connection of a request some seconds after it was made, until it is closed.
-
-    A limit for each read alone would let an answer, or its headers, drip for ever. asyncio has such deadlines, but
-    to read through it takes half as long again.
-    """
-
-    def __init__(self, seconds: float) -> None:
-        self.passed = False
-        self._socket: socket.socket | None = None
-        self._timer = Timer(seconds, self._cut)
-        self._timer.start()
-
-    def watch(self, event: str, info: Mapping[str, Any]) -> None:
-        """Learn from httpx's trace of a request which connection it is."""
-        if event == "connection.connect_tcp.complete":
-            # A copy, because TLS takes the socket itself over.
-            self._socket = info["return_value"].get_extra_info("socket").dup()
-            if self.passed:
-                self._cut()
-
-    def close(self) -> None:
-        """Cut nothing any more."""
-        self._timer.cancel()
-        self._timer.join()
-        if self._socket is not None:
-            self._socket.close()
-
-    def _cut(self) -> None:
-        self.passed = True
-        if self._socket is not None:
-            with suppress(OSError):
-                self._socket.shutdown(socket.SHUT_RDWR)
-
-
-def _receive(response: httpx.Response, spool: Spool) -> None:
+def _receive(exchange: Exchange, spool: Spool) -> None:
     try:
-        unpacker = Unpacker(response.headers.get("content-encoding", ""))
-        for chunk in response.iter_raw():
+        unpacker = Unpacker(exchange.encoding)
+        for chunk in exchange.pieces():
             for piece in unpacker.pieces(chunk):
-                if response.status_code != HTTPStatus.OK and spool.size >= HEAD_BYTES:
+                if exchange.status == HTTPStatus.OK:
+                    spool.write(piece)
+                elif spool.size < HEAD_BYTES:
+                    spool.write(piece[: HEAD_BYTES - spool.size])
+                else:
                     return
-                spool.write(piece)
     except CannotUnpack as fault:
         raise NoAnswer(Reason.BAD_COMPRESSION, str(fault), spool) from None
 

@@ -17,7 +17,7 @@ class CannotUnpack(Exception):
 class Unpacker:
     """Gives an answer's bytes as they were before they were packed; knows gzip, the one encoding that is asked for.
 
-    httpx would unpack too, but each chunk whole: of a gzip bomb, 64 KiB become 64 MiB at once.
+    In bounded pieces, because of a gzip bomb 64 KiB become 64 MiB at once.
     """
 
     def __init__(self, encoding: str) -> None:

@@ -109,6 +109,10 @@ _GZIP = "Content-Encoding: gzip"
         ([_CUT], Reason.CONNECTION_LOST, True),
         ([], Reason.CONNECTION_LOST, True),
         ([b"SSH-2.0-OpenSSH_9.2\r\n"], Reason.CONNECTION_LOST, True),
+        ([b"HTTP/1.1 200 OK\r\nContent-Le"], Reason.CONNECTION_LOST, True),
+        ([b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n", BODY[:5]], Reason.CONNECTION_LOST, True),
+        ([b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nbig\r\n"], Reason.CONNECTION_LOST, True),
+        ([b"HTTP/1.1 200 OK\r\n", b"X-Many: 1\r\n" * 200, b"\r\n"], Reason.CONNECTION_LOST, True),
         ([2.0], Reason.DEADLINE, True),
         ([_CUT, 2.0], Reason.DEADLINE, True),
         ([b"HTTP/1.1 200 OK\r\n", *[0.2, b"X-Drip: 1\r\n"] * 15], Reason.DEADLINE, True),
@@ -156,10 +160,23 @@ def test_a_source_that_was_never_reached_is_named() -> None:
         asked(address)
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1:80", "ftp://127.0.0.1", "http://", "http://[::1"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1:80", "ftp://127.0.0.1", "http://", "http://[::1", "http://127.0.0.1:port", "http://a..b",
+        "http://a b", "http://anna:secret@127.0.0.1", "http://anna:secret/@127.0.0.1", "http://127.0.0.1/?key=secret",
+    ],
+)  # fmt: skip
 def test_what_is_no_address_is_refused(address: str) -> None:
-    with pytest.raises(QuestionRefused, match="APPRAISER_SOURCE_URL is no address of a source"):
+    with pytest.raises(QuestionRefused, match="APPRAISER_SOURCE_URL is no address of a source") as refusal:
         asked(address)
+    assert "secret" not in str(refusal.value)
+
+
+def test_the_address_may_have_a_path_of_any_letters() -> None:
+    with scripted([response(BODY)]) as source:
+        assert asked(f"{source.url}/precios día/v1/") == BODY
+    assert source.questions == ["GET /precios%20d%C3%ADa/v1/data?group_number=3 HTTP/1.1"]
 
 
 def test_a_proxy_of_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,6 +199,7 @@ def test_a_confirmed_restart(body: bytes) -> None:
         ([response(b'{"ok": false}')], NoAnswer),
         ([response(b"<html>")], NoAnswer),
         ([response(b"", "503 Unavailable")], NoAnswer),
+        ([response(b"<html>" * 50_000, "404 Not Found")], QuestionRefused),
         ([1.5], NoAnswer),
         ([response(said("no such route"), "404 Not Found")], QuestionRefused),
     ],
