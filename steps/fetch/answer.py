@@ -16,6 +16,7 @@ from typing import Annotated, BinaryIO, Final
 import msgspec
 
 from steps.common.store.content import ContentSha, NotFinite
+from steps.common.store.copying import Lines
 from steps.fetch.lines import Row, RowAsList, as_lines
 from steps.fetch.reason import NotABatch, Reason
 from steps.fetch.usual import USUAL_END, usual_lines
@@ -106,10 +107,10 @@ class BatchText:
         """Return the sha of the content read so far."""
         return self._sha.hexdigest()
 
-    def lines(self) -> Iterator[bytes]:
-        """Yield the rows as whole lines of COPY text, some hundred at a time; each line ends."""
+    def lines(self) -> Iterator[Lines]:
+        """Yield the rows as lines of COPY text, some hundred at a time."""
         for lines in self._blocks(self._encoding()):
-            self.rows += lines.count(b"\n")
+            self.rows += lines.rows
             if self.rows > self._most_rows:
                 raise NotABatch(Reason.TOO_MANY_ROWS, f"more than {self._most_rows:,.0f} (APPRAISER_ANSWER_GROWTH)")
             yield lines
@@ -130,12 +131,12 @@ class BatchText:
         self._held += more
         return bool(more)
 
-    def _blocks(self, encoding: _Rows) -> Iterator[bytes]:
+    def _blocks(self, encoding: _Rows) -> Iterator[Lines]:
         while self._more():
             # Maybe inside a text; but then what stands before is not usual, and the cut is made again with care.
             end = self._held.rfind(USUAL_END) + 1
             if (lines := usual_lines(self._held[:end])) is not None:
-                self._sha.update_plain(lines)
+                self._sha.update_plain(lines.text)
             elif end := last_row_end(self._held, encoding.usual, encoding.between) or 0:
                 lines = self._any_lines(self._held[:end], encoding)
             elif len(self._held) > _LONGEST_ROW + self._window:
@@ -150,10 +151,10 @@ class BatchText:
         self._held = self._held[end:]
         yield lines
 
-    def _any_lines(self, piece: bytes, encoding: _Rows) -> bytes:
+    def _any_lines(self, piece: bytes, encoding: _Rows) -> Lines:
         lines = as_lines(self._decoded(piece, encoding))
         try:
-            self._sha.update(lines)
+            self._sha.update(lines.text)
         except NotFinite as fault:
             raise NotABatch(Reason.NOT_FINITE, str(fault)) from None
         return lines

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Raw
 
 from steps.common.listing import SOURCE_FIELDS
-from steps.common.store.copying import NULL, written
+from steps.common.store.copying import NULL, Lines, written
 from steps.fetch.reason import NotABatch, Reason
 
 
@@ -43,8 +43,8 @@ _NESTED: Final = (b"\t{", b"\t[", b"\n{", b"\n[")
 _string: Final = msgspec.json.Decoder(str)
 
 
-def as_lines(rows: Sequence[Row]) -> bytes:
-    """Return rows as lines of COPY text, each ended; raises NotABatch for a value that is no number, text or null.
+def as_lines(rows: Sequence[Row]) -> Lines:
+    """Return rows as lines of COPY text; raises NotABatch for a value that is no number, text or null.
 
     Where no text holds an escape, all rows are turned at once: quotes stand around texts and nowhere else.
     """
@@ -56,13 +56,14 @@ def as_lines(rows: Sequence[Row]) -> bytes:
         raise NotABatch(Reason.NESTED_VALUE)
     try:
         if b"\\" in text:
-            return "".join(["\t".join(map(_value, values(row))) + "\n" for row in rows]).encode()
+            escaped = "".join(["\t".join(map(_value, values(row))) + "\n" for row in rows])
+            return Lines(escaped.encode(), len(rows))
         text.decode()
     except UnicodeDecodeError:
         raise NotABatch(Reason.NOT_TEXT, "bytes that are not UTF-8") from None
     if b"null" in text:
         text = _NULLS.sub(rb"\\N", text)
-    return text[1:].replace(b'"', b"")
+    return Lines(text[1:].replace(b'"', b""), len(rows))
 
 
 def _value(raw: Raw) -> str:

@@ -1,4 +1,4 @@
-"""Rows as a source usually writes them, read by one regular expression in four fifths of the time that JSON takes.
+"""Rows as a source usually writes them, read by one regular expression in seven tenths of the time that JSON takes.
 
 Usual are objects with the twelve keys in their order, a blank after each colon and comma, plain numbers, and neither
 null nor an escape. Anything else is left to `steps.fetch.lines`, which says what a row is: of usual rows both make
@@ -12,37 +12,30 @@ from typing import Final
 
 from steps.common.listing import SOURCE_FIELDS, SOURCE_NUMBERS
 from steps.common.store.content import NO_NUMBER_BEFORE, PLAIN_NUMBER
+from steps.common.store.copying import Lines
 
+# Where a row ends and another begins, unless it stands inside a text.
+USUAL_END: Final = b"}, {"
+_BETWEEN: Final = b", "
 _NUMBER: Final = b"(" + PLAIN_NUMBER + b")"
 _TEXT: Final = rb'"([^"\\\x00-\x1f]*+' + NO_NUMBER_BEFORE + rb')"'
 _VALUES: Final = [f'"{name}": '.encode() + (_NUMBER if name in SOURCE_NUMBERS else _TEXT) for name in SOURCE_FIELDS]
-_split: Final = re.compile(rb"\{" + b", ".join(_VALUES) + rb"\}").split
-# Where a row ends and another begins, unless it stands inside a text.
-USUAL_END: Final = b"}, {"
-# What stands before a row, then its values.
-_PARTS: Final = 1 + len(SOURCE_FIELDS)
+_rows: Final = re.compile(rb"\{" + b", ".join(_VALUES) + rb"\}(?:" + _BETWEEN + rb"(?=\{)|\Z)").findall
+# What a row and a comma have around their values, less the tabs and the line end that a line has.
+_AROUND: Final = sum(len(f'"{name}": ' if name in SOURCE_NUMBERS else f'"{name}": ""') for name in SOURCE_FIELDS)
+_LONGER: Final = len(b"{}") + _AROUND + len(SOURCE_FIELDS) * (len(_BETWEEN) - 1)
 
 
-def usual_lines(text: bytes) -> bytes | None:
-    """Return the text of some rows as lines of COPY text, each ended; None where anything in it is unusual."""
-    parts = _split(text)
-    before, between, after = parts[0], parts[_PARTS:-1:_PARTS], parts[-1]
-    # A quote ends a text, so a row that is found stands inside none: between the rows it is only commas that may stand.
-    if len(parts) == 1 or before.strip(b" ") or after or between.count(b", ") < len(between):
+def usual_lines(text: bytes) -> Lines | None:
+    """Return the text of some rows as lines of COPY text; None where anything in it is unusual."""
+    usual = text.lstrip(b" ")
+    rows = _rows(usual)
+    lines = b"\n".join(map(b"\t".join, rows)) + b"\n"
+    # Whatever was passed over, between rows or before them, is missing here.
+    if not rows or len(lines) + len(rows) * _LONGER - len(_BETWEEN) != len(usual):
         return None
-    lines = _joined(parts)
     try:
         lines.decode()
     except UnicodeDecodeError:
         return None
-    return lines
-
-
-def _joined(parts: list[bytes]) -> bytes:
-    """Return the values among the parts as lines; the list is used up."""
-    # Two of three times faster than a line end as a value of its own, whose tabs are taken away in the text.
-    last, first = slice(_PARTS - 1, -2, _PARTS), slice(_PARTS + 1, None, _PARTS)
-    parts[last] = map(b"\n".join, zip(parts[last], parts[first], strict=True))
-    del parts[first]
-    del parts[_PARTS : -1 : _PARTS - 1]
-    return b"\t".join(parts[1:-1]) + b"\n"
+    return Lines(lines, len(rows))

@@ -7,7 +7,7 @@ from sqlalchemy import create_engine
 
 from steps.common.listing import SOURCE_FIELDS
 from steps.common.store import ledger, raw
-from steps.common.store.copying import written
+from steps.common.store.copying import Lines, written
 from steps.common.store.ledger import Claim
 from tests.steps.common.listings import market
 from tests.steps.deployment import SOURCE, Deployment
@@ -73,7 +73,7 @@ def store(deployment: Deployment, batch: int, found: Sequence[Row], count: int |
     engine = create_engine(deployment.databases.url("raw"))
     lines = ["\t".join(written(row[name]) for name in SOURCE_FIELDS) + "\n" for row in found]
     with engine.begin() as connection:
-        raw.copy_rows(connection, SOURCE, batch, ["".join(lines).encode()])
+        raw.copy_rows(connection, SOURCE, batch, [Lines("".join(lines).encode(), len(lines))])
         size = len(found) if count is None else count
         raw.append_batch(
             connection, raw.Batch(SOURCE, batch, f"content {batch}", f"body {batch}", size, 1, 1.0, NOW, NOW)

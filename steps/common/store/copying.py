@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import batched
-from typing import Final
+from typing import Final, NamedTuple
 
 from psycopg import sql
 from sqlalchemy import Connection
@@ -21,6 +21,13 @@ _ESCAPED: Final = str.maketrans(
     {"\\": r"\\", "\b": r"\b", "\f": r"\f", "\n": r"\n", "\r": r"\r", "\t": r"\t", "\v": r"\v"}
 )
 _UNESCAPED: Final = {r"\\": "\\", r"\t": "\t", r"\n": "\n", r"\r": "\r", r"\b": "\b", r"\f": "\f", r"\v": "\v"}
+
+
+class Lines(NamedTuple):
+    """Rows as COPY text, each line ended, and how many: whoever makes them knows, and to count them takes time."""
+
+    text: bytes
+    rows: int
 
 
 def written(value: str | float | dt.date | None) -> str:

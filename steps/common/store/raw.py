@@ -14,7 +14,7 @@ from sqlalchemy import Connection, and_, func, insert, or_, select
 from steps.common.listing import SOURCE_FIELDS
 from steps.common.store.connection import driver
 from steps.common.store.content import ContentSha
-from steps.common.store.copying import cells, copy_out, read, written
+from steps.common.store.copying import Lines, cells, copy_out, read, written
 from steps.common.tables import raw
 
 _READ: Final = ("row_number", *SOURCE_FIELDS)
@@ -114,15 +114,15 @@ def _lines(connection: Connection, columns: Sequence[str], source_id: str, batch
     return copy_out(connection, query)
 
 
-def copy_rows(connection: Connection, source_id: str, batch_number: int, blocks: Iterable[bytes]) -> int:
-    """Append a batch's rows by COPY and return how many; a block is whole lines of the twelve values as COPY text."""
+def copy_rows(connection: Connection, source_id: str, batch_number: int, blocks: Iterable[Lines]) -> int:
+    """Append a batch's rows, lines of the twelve values, by COPY and return how many."""
     query = sql.SQL("COPY listings ({}) FROM STDIN").format(sql.SQL(", ").join(map(sql.Identifier, _WRITTEN)))
     end = f"\t{written(source_id)}\t{batch_number}".replace("%", "%%").encode() + b"\t%d\n"
     rows = 0
     with driver(connection).cursor().copy(query) as copy:
-        for block in blocks:
-            first, rows = rows, rows + block.count(b"\n")
-            safe = block.replace(b"%", b"%%") if b"%" in block else block
+        for text, more in blocks:
+            first, rows = rows, rows + more
+            safe = text.replace(b"%", b"%%") if b"%" in text else text
             # All lines of a block in one format: one by one they took twice as long.
             copy.write(safe.replace(b"\n", end) % tuple(range(first, rows)))
     return rows

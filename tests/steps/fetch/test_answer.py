@@ -66,7 +66,7 @@ def taken(body: bytes, window: int = 1 << 16, most_rows: float = 1e9) -> tuple[B
     text = BatchText(io.BytesIO(body), 1, most_rows, window)
     found: list[dict[str, Any]] = []
     for block in text.lines():
-        columns = [list(map(read, column)) for column in cells(block, len(SOURCE_FIELDS))]
+        columns = [list(map(read, column)) for column in cells(block.text, len(SOURCE_FIELDS))]
         found += [dict(zip(SOURCE_FIELDS, row, strict=True)) for row in zip(*columns, strict=True)]
     return text, found
 

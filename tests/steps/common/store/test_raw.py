@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from steps.common.listing import SOURCE_FIELDS
 from steps.common.store import raw
 from steps.common.store.content import ContentSha
-from steps.common.store.copying import written
+from steps.common.store.copying import Lines, written
 from steps.common.store.raw import Alarm, Batch, Event
 from tests.servers import Databases
 
@@ -31,8 +31,8 @@ def engine(databases: Databases) -> Iterator[Engine]:
     made.dispose()
 
 
-def lines(rows: list[tuple[str | None, ...]]) -> bytes:
-    return "".join("\t".join(map(written, row)) + "\n" for row in rows).encode()
+def lines(rows: list[tuple[str | None, ...]]) -> Lines:
+    return Lines("".join("\t".join(map(written, row)) + "\n" for row in rows).encode(), len(rows))
 
 
 def a_batch(number: int, rows: int = 1) -> Batch:
@@ -48,7 +48,7 @@ def test_rows_come_back_as_received_and_with_the_same_sha(
     engine: Engine, rows: list[tuple[str | None, ...]], source_id: str
 ) -> None:
     sha = ContentSha()
-    sha.update(lines(rows))
+    sha.update(lines(rows).text)
     with engine.begin() as connection:
         number = len(raw.batches(connection, source_id))
         assert raw.copy_rows(connection, source_id, number, [lines(rows[:1]), lines(rows[1:])]) == len(rows)
