@@ -16,8 +16,8 @@ from typing import Final
 from local.airflow_client import DAG, AirflowClient
 from local.credentials import Credentials
 from local.processes import Command, Processes
+from steps.common.step import ORDER
 
-STEPS: Final = ("fetch", "validate", "clean", "tune", "train", "evaluate", "promote")
 NAMESPACE: Final = "appraiser"
 _MIGRATE_SECONDS: Final = 300
 _HERE: Final = Path(__file__).parent
@@ -61,7 +61,7 @@ class Airflow:
     def start(self, processes: Processes) -> None:
         """Start the four processes; they serve when their `probes` say so."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        images = "".join(f"{step}: {image_of(step)}\n" for step in STEPS)
+        images = "".join(f"{step}: {image_of(step)}\n" for step in ORDER)
         self._images.write_text(f"# Written at every start: what the pods of this machine run.\n{images}")
         processes.start(self._command("airflow-api", "api-server"))
         # Stopped first: what becomes of a task that was told to stop is heard by the API server.

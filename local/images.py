@@ -16,7 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from local.airflow import STEPS, image_of
+from local.airflow import image_of
+from steps.common.step import ORDER
 
 _COMMON: Final = "common"
 _GIT_SECONDS: Final = 10
@@ -33,7 +34,7 @@ def build(repository: Path, folder: Path) -> Path:
     known: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     revision = revision_of(repository)
     images = {}
-    for step in STEPS:
+    for step in ORDER:
         reference = image_of(step)
         images[reference] = _build_one(repository, folder, step, revision, known.get(reference, {}))
     draft = path.with_suffix(".draft")

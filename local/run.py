@@ -10,13 +10,14 @@ import httpx
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.exc import OperationalError
 
-from local.airflow import STEPS, Airflow
+from local.airflow import Airflow
 from local.airflow_client import RUN_ENDED, TASK_ENDED, AirflowClient, AirflowRefused, Task
 from local.history import ABANDONED, BatchHistory, History, read_batch, read_history
 from local.pod_client import last_words
 from local.postgres import Server
 from local.progress import Progress, main_reason
 from local.settings import Settings
+from steps.common.step import ORDER
 from steps.common.store import ledger
 
 _POLL_SECONDS: Final = 1.0
@@ -126,7 +127,7 @@ class Run:
         while True:
             ended = self._patiently(lambda: client.state(run)) in RUN_ENDED
             tasks = {task.step: task for task in self._patiently(lambda: client.tasks(run))}
-            for task in (tasks[step] for step in STEPS if step in tasks):
+            for task in (tasks[step] for step in ORDER if step in tasks):
                 if task.state in TASK_ENDED and task.step not in shown:
                     shown.add(task.step)
                     self._show(run, task)

@@ -15,11 +15,12 @@ from pathlib import Path
 
 from psycopg import sql
 
-from local.airflow import STEPS, Airflow
+from local.airflow import Airflow
 from local.airflow_client import RUN_ENDED, AirflowClient
 from local.credentials import Credentials
 from local.postgres import SUPERUSER, Server
 from local.processes import Processes
+from steps.common.step import ORDER
 from tests.bench.batches import Size
 from tests.bench.measuring import goal
 from tests.dags.cluster import start_pods, write_pods_world
@@ -80,7 +81,7 @@ def _overhead(airflow: AirflowClient, told: Path) -> float:
     whole = time.time() - began
     if airflow.state(run) != "success" or any(task.tries > 1 for task in airflow.tasks(run)):
         raise RuntimeError(f"{run} was not a plain success: {airflow.tasks(run)}")
-    notes = [(told / f"{run}.{step}").read_text().split() for step in STEPS]
+    notes = [(told / f"{run}.{step}").read_text().split() for step in ORDER]
     return whole - sum(float(ended) - float(started) for started, ended in notes)
 
 

@@ -11,11 +11,12 @@ from typing import Any, Final
 
 import yaml
 
-from local.airflow import STEPS, Airflow
+from local.airflow import Airflow
 from local.airflow_client import RUN_ENDED, AirflowClient
 from local.credentials import Credentials
 from local.postgres import Server
 from local.processes import Processes
+from steps.common.step import ORDER
 from tests.cluster.access import Cluster
 from tests.cluster.story import Story
 from tests.cluster.world import NAMESPACE, STEPS_NAMESPACE
@@ -47,7 +48,7 @@ def running(cluster: Cluster, images: Mapping[str, str], server: Server, folder:
     """Run Airflow below a folder, on a database server beside the cluster, and give a client of it."""
     folder.mkdir()
     named = folder / "images.yaml"
-    named.write_text(yaml.safe_dump({step: images[step] for step in STEPS}))
+    named.write_text(yaml.safe_dump({step: images[step] for step in ORDER}))
     kubeconfig = folder / "kubeconfig"
     kubeconfig.write_text(yaml.safe_dump(_kubeconfig(cluster)))
     kubeconfig.chmod(0o600)

@@ -5,7 +5,7 @@ import json
 import httpx
 import pytest
 
-from local.airflow import STEPS
+from steps.common.step import ORDER
 from tests.cluster.access import eventually
 from tests.cluster.conftest import Batch
 from tests.cluster.world import STEPS_NAMESPACE, World
@@ -26,8 +26,8 @@ def ran(here: World, batch: Batch) -> dict[str, dict[str, object]]:
 
 
 def test_the_first_batch_runs_seven_pods_and_its_model_goes_into_production(here: World, first: Batch) -> None:
-    assert dict(first.states) == dict.fromkeys(STEPS, "success")
-    assert set(ran(here, first)) == set(STEPS)
+    assert dict(first.states) == dict.fromkeys(ORDER, "success")
+    assert set(ran(here, first)) == set(ORDER)
     outcomes = here.query("postgres-clean", "ledger", "SELECT outcome FROM outcomes ORDER BY claim_id LIMIT 1")
     assert outcomes == [{"outcome": "PROMOTE"}]
     alias = "SELECT alias, version FROM registered_model_aliases WHERE alias = 'Production'"
@@ -36,13 +36,13 @@ def test_the_first_batch_runs_seven_pods_and_its_model_goes_into_production(here
 
 def test_the_second_batch_runs_seven_pods_too(here: World, second: Batch) -> None:
     pods = ran(here, second)
-    assert set(pods) == set(STEPS)
-    assert [second.states[step] for step in STEPS[:-1]] == ["success"] * 6
+    assert set(pods) == set(ORDER)
+    assert [second.states[step] for step in ORDER[:-1]] == ["success"] * 6
     # 99 where the gate found nothing to promote; the pod ran all the same.
     assert second.states["promote"] in {"success", "skipped"}
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", ORDER)
 def test_kubectl_shows_the_log_of_each_step(here: World, first: Batch, second: Batch, step: str) -> None:
     log = here.cluster.kubectl("logs", f"--namespace={STEPS_NAMESPACE}", f"--selector=step={step}", "--tail=-1")
     assert f"{step} · batch 0 · attempt 1" in log

@@ -6,8 +6,8 @@ import time
 import httpx
 import pytest
 
-from local.airflow import STEPS
 from local.airflow_client import AirflowClient
+from steps.common.step import ORDER
 from tests.cluster import airflow
 from tests.cluster.access import eventually, forwarded
 from tests.cluster.conftest import TRIALS, Batch
@@ -38,7 +38,7 @@ def test_a_pod_killed_mid_train_is_tried_again_and_the_run_comes_out_right(
         here.cluster.kubectl("delete", "pod", pod, f"--namespace={STEPS_NAMESPACE}", *NOW)
         story.say(f"killed {pod}")
         states = airflow.follow(scheduler, run, story)
-    assert [states[step] for step in STEPS[:-1]] == ["success"] * 6
+    assert [states[step] for step in ORDER[:-1]] == ["success"] * 6
     assert states["promote"] in {"success", "skipped"}
     tries = {task.step: task.tries for task in scheduler.tasks(run)}
     assert tries["train"] > 1

@@ -15,11 +15,12 @@ from typing import Any
 
 from kubernetes import client, config
 
-from local.airflow import NAMESPACE, STEPS, Airflow, image_of
+from local.airflow import NAMESPACE, Airflow, image_of
 from local.airflow_client import RUN_ENDED, TASK_ENDED, AirflowClient, Task
 from local.credentials import Credentials
 from local.postgres import Server
 from local.processes import Command, Processes
+from steps.common.step import ORDER
 from tests.servers import ROOT, free_loopback_port
 
 # Only what keeps a broken test from waiting for ever.
@@ -180,12 +181,12 @@ def write_pods_world(folder: Path, program: str) -> Path:
     """Write images that all run one program, and what pods refer to; return where the kubeconfig will be."""
     pods, image = folder / "pods", folder / "image"
     (image / "told").mkdir(parents=True)
-    for step in STEPS:
+    for step in ORDER:
         code = image / "steps" / step
         code.mkdir(parents=True)
         (code / "__main__.py").write_text(program)
     entry = {"python": sys.executable, "root": str(image)}
-    (folder / "images.json").write_text(json.dumps({image_of(step): entry for step in STEPS}))
+    (folder / "images.json").write_text(json.dumps({image_of(step): entry for step in ORDER}))
     (pods / "configmaps" / "appraiser").mkdir(parents=True)
     (pods / "secrets" / "appraiser-databases").mkdir(parents=True)
     for database in ("raw", "clean", "ledger", "optuna"):

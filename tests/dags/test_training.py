@@ -13,15 +13,14 @@ from annotated_types import Ge, Le
 from dags.step_pod import StepPod
 from dags.step_spec import DATABASES
 from steps.common.settings import Settings
+from steps.common.step import ORDER
 from tests.dags.conftest import ROOT, load
-
-STEPS = ["fetch", "validate", "clean", "tune", "train", "evaluate", "promote"]
 
 
 def test_seven_steps_one_after_the_other(training: Any) -> None:
-    assert [task.task_id for task in training.topological_sort()] == STEPS
+    assert [task.task_id for task in training.topological_sort()] == list(ORDER)
     assert {task.task_id: task.downstream_task_ids for task in training.tasks} == {
-        step: {following} if following else set() for step, following in zip(STEPS, [*STEPS[1:], None], strict=True)
+        step: {following} if following else set() for step, following in zip(ORDER, [*ORDER[1:], None], strict=True)
     }
 
 
@@ -30,7 +29,7 @@ def test_every_task_is_a_step_pod_of_the_default_pool(training: Any) -> None:
     assert {(task.pool, task.queue, task.trigger_rule) for task in training.tasks} == {
         ("default_pool", "default", "all_success")
     }
-    assert set(DATABASES) == set(STEPS)
+    assert set(DATABASES) == set(ORDER)
 
 
 def test_one_run_at_a_time_never_paused_never_caught_up(training: Any) -> None:
@@ -94,7 +93,7 @@ def test_bounds_of_trials_are_those_of_the_setting(training: Any) -> None:
 def test_docstring_is_the_manual(training: Any) -> None:
     manual = training.doc_md
     assert manual == ast.get_docstring(ast.parse((ROOT / "dags" / "training.py").read_text()), clean=False)
-    for word in [*STEPS, *training.params, "TRAIN", "SKIP", "QUARANTINE", "PROMOTE", "HOLD", "REJECT", "STALE"]:
+    for word in [*ORDER, *training.params, "TRAIN", "SKIP", "QUARANTINE", "PROMOTE", "HOLD", "REJECT", "STALE"]:
         assert word in manual
     assert "ABANDONED" in manual
     assert "python -m steps.promote --rollback --reason" in manual

@@ -13,10 +13,10 @@ from typing import Any
 import httpx
 import pytest
 
+from steps.common.step import ORDER
 from tests.end_to_end.running import System, left_running, write_redraws
 from tests.steps.common.listings import HOUSE
 
-STEPS = ("fetch", "validate", "clean", "tune", "train", "evaluate", "promote")
 ROWS = 6000
 # Few beside those: as many again would make a truly better model, and the gate would be right to promote it.
 REDRAWN = 1000
@@ -67,7 +67,7 @@ def test_the_first_batch_promotes_and_a_redraw_is_no_reason_to_train(system: Sys
     assert [reason["code"] for reason in first["validate"]["reasons"]] == ["NO_CHAMPION"]
     assert first["promote"]["verdict"] == "PROMOTE"
     assert first["promote"]["reasons"][0]["code"] == "FIRST_MODEL"
-    assert tuple(first["steps"]) == STEPS
+    assert tuple(first["steps"]) == ORDER
     assert first["rows"] == ROWS
     assert first["candidate"]["version"] == system.summary()["production"] == 1
     assert second["validate"]["verdict"] == "SKIP"
@@ -113,7 +113,7 @@ def test_training_forced_on_a_redraw_ends_in_hold(system: System) -> None:
     with system.airflow() as client:
         run = client.trigger(force_train=True)
         states = system.follow(client, run)
-    assert [states[step] for step in STEPS] == ["success"] * 6 + ["skipped"]
+    assert [states[step] for step in ORDER] == ["success"] * 6 + ["skipped"]
     rows = system.query("ledger", "SELECT run_id, step, verdict FROM verdicts JOIN claims USING (claim_id)")
     verdicts = [(step, verdict) for run_id, step, verdict in rows if run_id == run]
     assert dict(verdicts) == {"validate": "TRAIN", "promote": "HOLD"}
@@ -124,9 +124,9 @@ def test_clearing_a_finished_run_changes_nothing(system: System) -> None:
     before = effects(system)
     first = system.query("ledger", "SELECT run_id FROM claims ORDER BY claim_id LIMIT 1")[0][0]
     with system.airflow() as client:
-        assert sorted(client.clear(first)) == sorted(STEPS)
+        assert sorted(client.clear(first)) == sorted(ORDER)
         states = system.follow(client, first)
-    assert [states[step] for step in STEPS] == ["success"] * 7
+    assert [states[step] for step in ORDER] == ["success"] * 7
     assert effects(system) == before
 
 

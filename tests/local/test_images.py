@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from local.airflow import STEPS, image_of
+from local.airflow import image_of
 from local.images import ImageMissing, build
+from steps.common.step import ORDER
 from tests.servers import ROOT
 
 
@@ -30,17 +31,17 @@ def run_in(image: dict[str, Any], *words: str) -> subprocess.CompletedProcess[st
 
 def little_repository(folder: Path) -> Path:
     """Make a repository with a file of code a step, and this one's environments."""
-    for part in ("common", *STEPS):
+    for part in ("common", *ORDER):
         (folder / "steps" / part).mkdir(parents=True)
         (folder / "steps" / part / "__main__.py").write_text(f"print('{part}')\n")
     (folder / "requirements").mkdir()
-    for step in STEPS:
+    for step in ORDER:
         (folder / "requirements" / f"{step}.txt").write_text("")
     (folder / ".envs").symlink_to(ROOT / ".envs")
     return folder
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", ORDER)
 def test_an_image_holds_common_and_its_own_step_compiled(images: dict[str, Any], step: str) -> None:
     root = Path(images[image_of(step)]["root"])
     assert {path.name for path in root.iterdir()} == {"steps"}
@@ -50,7 +51,7 @@ def test_an_image_holds_common_and_its_own_step_compiled(images: dict[str, Any],
     assert len(compiled) == len(sources)
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", ORDER)
 def test_every_module_of_a_step_imports_with_its_own_requirements_only(images: dict[str, Any], step: str) -> None:
     image = images[image_of(step)]
     folder = Path(image["root"]) / "steps" / step
@@ -73,11 +74,11 @@ def test_what_is_not_an_images_own_is_not_in_it(images: dict[str, Any], step: st
 
 def test_an_image_knows_where_it_comes_from(images: dict[str, Any]) -> None:
     digests = set()
-    for step in STEPS:
+    for step in ORDER:
         variables = images[image_of(step)]["env"]
         assert set(variables) == {"APPRAISER_GIT_SHA", "APPRAISER_IMAGE_DIGEST", "APPRAISER_BUILT_AT"}
         digests.add(variables["APPRAISER_IMAGE_DIGEST"])
-    assert len(digests) == len(STEPS)
+    assert len(digests) == len(ORDER)
 
 
 def test_only_what_has_changed_is_built_again(tmp_path: Path) -> None:

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from steps.common.step import ORDER
+
 ROOT = Path(__file__).parents[2]
-STEPS = ("fetch", "validate", "clean", "tune", "train", "evaluate", "promote")
 TOP = ("steps", "dags", "local", "serving", "frontend", "tests")
 
 MAY_IMPORT = {
     "steps.common": ("steps.common",),
-    **{f"steps.{step}": ("steps.common", f"steps.{step}") for step in STEPS},
+    **{f"steps.{step}": ("steps.common", f"steps.{step}") for step in ORDER},
     "serving": ("steps.common", "serving"),
     "dags": ("dags",),
     "frontend": ("frontend",),
@@ -58,7 +59,7 @@ def test_imports_go_one_way(part: str) -> None:
 
 def test_every_group_of_an_image_has_its_locked_requirements() -> None:
     groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
-    images = {*STEPS, "serving", "frontend", "airflow", "registry", "local", "dev"}
+    images = {*ORDER, "serving", "frontend", "airflow", "registry", "local", "dev"}
     assert images <= groups.keys()
     assert {path.stem for path in tracked("requirements/*.txt")} >= images
 
@@ -123,7 +124,7 @@ def test_no_moving_tags_swallowed_errors_or_work_left() -> None:
 
 
 def test_each_step_states_its_commit_boundaries() -> None:
-    for step in STEPS:
+    for step in ORDER:
         text = (ROOT / "steps" / step / "__main__.py").read_text()
         stated = re.search(r"Commit boundaries: ([a-z_, \n]+)\.", ast.get_docstring(ast.parse(text)) or "")
         assert stated, f"steps/{step}/__main__.py"

@@ -8,11 +8,12 @@ import pytest
 
 from local.container_images import IMAGES
 from local.image_builders import LABELS, VARIABLES
-from tests.repository.test_conventions import ROOT, STEPS, tracked
+from steps.common.step import ORDER
+from tests.repository.test_conventions import ROOT, tracked
 
 # Code of ours that an image is made of, as it is named in the repository.
 CODE = {
-    **{step: {"steps/common", f"steps/{step}"} for step in STEPS},
+    **{step: {"steps/common", f"steps/{step}"} for step in ORDER},
     "serving": {"steps/common", "serving"},
     "frontend": {"frontend"},
     "airflow": set(),
@@ -47,7 +48,7 @@ def test_every_image_has_a_dockerfile_and_every_dockerfile_an_image() -> None:
 
 
 def test_dockerfiles_of_steps_differ_in_the_name_only() -> None:
-    texts = {dockerfile(step).read_text().replace(step, "<step>") for step in STEPS}
+    texts = {dockerfile(step).read_text().replace(step, "<step>") for step in ORDER}
     assert len(texts) == 1
 
 

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 import yaml
 
+from steps.common.step import ORDER
+
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = ROOT / ".github" / "workflows"
-STEPS = ("fetch", "validate", "clean", "tune", "train", "evaluate", "promote")
-FOLDERS = {**{step: f"steps/{step}" for step in STEPS}, "serving": "serving", "frontend": "frontend", "airflow": "dags"}
+FOLDERS = {**{step: f"steps/{step}" for step in ORDER}, "serving": "serving", "frontend": "frontend", "airflow": "dags"}
 FOLDERS["registry"] = "registry"
 BUILD = ".github/workflows/_build-image.yml"
 MAIN = "github.ref == 'refs/heads/main'"
@@ -52,7 +53,7 @@ def test_a_caller_asks_for_its_own_image_when_what_is_in_it_changes(image: str) 
     given = caller["jobs"]["image"]["with"]
     assert (caller["name"], given["image"], given["dockerfile"]) == (image, image, f"{FOLDERS[image]}/Dockerfile")
     expected = {f"{FOLDERS[image]}/**", f"requirements/{image}.txt", BUILD, f".github/workflows/{image}.yml"}
-    if image in {*STEPS, "serving"}:
+    if image in {*ORDER, "serving"}:
         expected.add("steps/common/**")
     paths = caller["on"]["push"]["paths"]
     assert {path for path in paths if not path.startswith("!")} == expected

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from steps.common.step import ORDER
+
 PROGRAM = Path(__file__).parents[2] / ".github" / "write_digest.py"
-STEPS = ("fetch", "validate", "clean", "tune", "train", "evaluate", "promote")
 APPS = ("serving", "frontend", "registry")
 REVISION = "5" * 40
 
 IMAGES = "# By digest: a tag can be moved.\n" + "".join(
-    f"{step}: localhost/appraiser-{step}:dev  # {step}\n" for step in STEPS
+    f"{step}: localhost/appraiser-{step}:dev  # {step}\n" for step in ORDER
 )
 OUR_CHART = """\
 # The image of {app}.
@@ -85,13 +86,13 @@ def write(clone: Path, reference: str, *more: str) -> tuple[int, str]:
 
 
 def test_ten_writers_at_once_lose_nothing(remote: Remote) -> None:
-    images = (*STEPS, *APPS)
+    images = (*ORDER, *APPS)
     clones = {image: remote.clone(image) for image in images}
     writers = {image: start(clones[image], reference_of(image)) for image in images}
     ends = {image: (writer.communicate(timeout=300), writer.returncode) for image, writer in writers.items()}
     assert {image: end for image, end in ends.items() if end[1]} == {}
     expected = IMAGES
-    for step in STEPS:
+    for step in ORDER:
         expected = expected.replace(f"localhost/appraiser-{step}:dev", reference_of(step))
     assert remote.text("dags/images.yaml") == expected
     for app in APPS:
