@@ -237,9 +237,9 @@ def _adopt(tracking: Tracking, ledger: Engine, run_id: str | None, batch_number:
     else:
         alert = Alert("ALIAS_MOVED_BY_HAND", f"{PRODUCTION} names version {found}, not {before} as the ledger knew it")
     with ledger.begin() as connection:
-        models.append_alias_event(
+        adopted = models.append_alias_event(
             connection, "ADOPTED", reason=alert.message, expected=before, candidate=found, run_id=run_id
         )
-        rows.raise_alert(connection, alert, run_id, batch_number)
+        rows.raise_alert(connection, alert, run_id, batch_number, adopted and adopted.event_id)
     committed("adopted")
     log().error("alert", code=alert.code, message=alert.message)

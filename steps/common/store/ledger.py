@@ -234,9 +234,14 @@ def verdict(connection: Connection, claim_id: int, step: str) -> Verdict | None:
     return Verdict(row.verdict, row.reasons, row.report, row.policy) if row else None
 
 
-def raise_alert(connection: Connection, alert: Alert, run_id: str | None, batch_number: int | None) -> bool:
-    """Append an alert once for a run and batch; return whether it was new."""
-    values = {"code": alert.code, "message": alert.message, "run_id": run_id, "batch_number": batch_number}
+def raise_alert(
+    connection: Connection, alert: Alert, run_id: str | None, batch_number: int | None, alias_event: int | None = None
+) -> bool:
+    """Append an alert once for a run, a batch and an event of the alias; return whether it was new."""
+    values = {
+        "code": alert.code, "message": alert.message, "run_id": run_id, "batch_number": batch_number,
+        "alias_event": alias_event,
+    }  # fmt: skip
     statement = insert(ledger.alerts).values(values).on_conflict_do_nothing().returning(ledger.alerts.c.alert_id)
     return connection.execute(statement).one_or_none() is not None
 

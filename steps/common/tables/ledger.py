@@ -171,5 +171,7 @@ alerts = Table(
     Column("run_id", Text),
     Column("batch_number", Integer),
     _now("raised_at"),
-    UniqueConstraint("code", "run_id", "batch_number", postgresql_nulls_not_distinct=True),
+    # Of an alert about the alias: it can be moved by hand twice in one run, and under none for ever.
+    Column("alias_event", BigInteger, ForeignKey("alias_events.event_id")),
+    UniqueConstraint("code", "run_id", "batch_number", "alias_event", postgresql_nulls_not_distinct=True),
 )  # fmt: skip

@@ -92,9 +92,9 @@ def left_open(deployment: Deployment, expected: int | None, candidate: int) -> A
     return intent
 
 
-def begin(deployment: Deployment) -> AliasEvent:
+def begin(deployment: Deployment, run_id: str | None = "next run", batch: int | None = 4) -> AliasEvent:
     """Take a turn and do nothing with it; return what the ledger has last."""
-    with turn(deployment.tracking, deployment.ledger, "next run", 4):
+    with turn(deployment.tracking, deployment.ledger, run_id, batch):
         pass
     return deployment.events()[-1]
 
@@ -152,6 +152,21 @@ def test_an_alias_moved_by_hand_is_written_down_alerted_and_left(deployment: Dep
     assert deployment.aliases() == (two, None)
     assert begin(deployment) == adopted
     assert len(alerts(deployment)) == 1
+
+
+@pytest.mark.parametrize(("run_id", "batch"), [(None, None), ("next run", 4)])
+def test_every_move_by_hand_is_alerted_also_the_second_of_one_run_or_of_none(
+    deployment: Deployment, run_id: str | None, batch: int | None
+) -> None:
+    one, two = deployment.versions(2)
+    promote(deployment, one)
+    for version in (two, one, two):
+        deployment.set_alias(version)
+        begin(deployment, run_id, batch)
+        begin(deployment, run_id, batch)
+    assert alerts(deployment) == ["ALIAS_MOVED_BY_HAND"] * 3
+    moves = [event.event_id for event in deployment.events() if event.kind == "ADOPTED"]
+    assert [alert["alias_event"] for alert in deployment.rows("alerts")] == moves
 
 
 def test_an_alias_set_by_hand_before_anything_was_promoted_is_the_champion(deployment: Deployment) -> None:
