@@ -38,6 +38,8 @@ from steps.evaluate.scores import constant, errors_file
 HISTORY: Final = 10
 _ERRORS: Final = "errors.npz"
 _RECHECK_SECONDS: Final = 60.0
+# How the note begins that the alert is made of.
+_UNUSABLE: Final = "The champion cannot be compared with:"
 
 
 class NothingToTestOn(Refused):
@@ -53,7 +55,6 @@ class Measurement:
     candidate_version: int
     champion_version: int | None
     folder: Path
-    alerts: list[Alert] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     @cached_property
@@ -92,7 +93,7 @@ class Measurement:
         return enter(self.job, self.tracking, version, self.rows, self.folder / "versions")
 
     def champion(self, candidate: Contender) -> Contender | None:
-        """Return the champion; None where there is none, or none that can be scored, which is noted and alerted."""
+        """Return the champion; None where there is none, or none that can be scored, which is noted."""
         if self.champion_version in {None, candidate.version}:
             return candidate if self.champion_version else None
         assert self.champion_version is not None  # noqa: S101  # told to mypy
@@ -103,8 +104,7 @@ class Measurement:
                 raise ChampionLost(
                     f"the alias is gone and what it named before cannot stand in for it: {error}"
                 ) from error
-            self.notes.append(f"The champion cannot be compared with: {error}.")
-            self.alerts.append(Alert("CHAMPION_UNUSABLE", str(error)))
+            self.notes.append(f"{_UNUSABLE} {error}.")
             return None
         if not same_scope(found):
             self.notes.append(
@@ -163,7 +163,14 @@ def perform(job: Job) -> Result:
         log_metrics(tracking, at_work.run, series(found))
         tag(tracking, at_work.run, {"evaluate.why": "\n".join(told)})
     shown = [*lines(found, champion), *reasons(told)]
-    return Result(known.sha, summary(found, champion), shown, alerts=at_work.alerts)
+    return Result(known.sha, summary(found, champion), shown, alerts=_alerts(found))
+
+
+def _alerts(found: Evidence) -> list[Alert]:
+    """Return what somebody should look at, from the evidence: whoever finds it measured raises it all the same."""
+    if found.champion is None or found.champion.version in found.scored:
+        return []
+    return [Alert("CHAMPION_UNUSABLE", note) for note in found.notes if note.startswith(_UNUSABLE)]
 
 
 def recheck(job: Job, completion: Completion) -> str | None:
@@ -177,13 +184,16 @@ def recheck(job: Job, completion: Completion) -> str | None:
     with job.ledger.connect() as connection:
         found = models.evidence(connection, measured, against)
         decided = ledger.completion(connection, job.claim.claim_id, "promote") is not None
+        promoting = found is not None and models.promoting(connection, found.candidate_version)
     if found is None:
         return None
     if decided:
         return found.sha
     tracking = Tracking(job.settings)
     now = registry.incumbent(tracking, job.ledger) or 0
-    return found.sha if now in {against, found.candidate_version} and _still_good(tracking, found) else None
+    # Set to the candidate by hand it is another champion: whoever decided from this would find it STALE for ever.
+    unchanged = now == against or (promoting and now == found.candidate_version)
+    return found.sha if unchanged and _still_good(tracking, found) else None
 
 
 def _still_good(tracking: Tracking, known: models.Evidence) -> bool:

@@ -226,6 +226,12 @@ def promotion(connection: Connection, version: int) -> AliasEvent | None:
     return _event(row) if row else None
 
 
+def promoting(connection: Connection, version: int) -> bool:
+    """Tell whether a promotion has set the alias to a version, or is about to."""
+    about_to = (intent.kind == "PROMOTE_INTENT" and intent.candidate == version for intent in open_intents(connection))
+    return promotion(connection, version) is not None or any(about_to)
+
+
 def rolled_back(connection: Connection) -> bool:
     """Tell whether the newest move of the alias that we know of was a rollback."""
     newest = newest_setting(connection)

@@ -61,6 +61,21 @@ def test_against_a_champion_whose_file_changed_nothing_is_promoted(deployment: D
     assert "is not the file the ledger knows" in unusable(deployment, version).notes[0]
 
 
+@pytest.mark.parametrize("boundary", ["evidence", "artifacts"])
+def test_killed_before_it_was_said_an_unusable_champion_is_alerted_all_the_same(
+    deployment: Deployment, boundary: str
+) -> None:
+    version = champion(deployment)
+    change_a_byte(deployment.stored(version, MODEL))
+    trained(deployment, "r1", 1)
+    deployment.run("evaluate", "--run-id", "r1", killed_at=boundary)
+    assert deployment.rows("alerts") == []
+    assert run("r1") == DONE
+    (alert,) = deployment.rows("alerts")
+    assert alert["code"] == "CHAMPION_UNUSABLE"
+    assert f"version {version} cannot be scored: FileBroken" in alert["message"]
+
+
 def test_against_a_champion_whose_file_is_missing_nothing_is_promoted(deployment: Deployment) -> None:
     version = champion(deployment)
     deployment.stored(version, f"{bundle.FOLDER}/{bundle.CARD}").unlink()

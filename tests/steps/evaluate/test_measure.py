@@ -216,6 +216,23 @@ def test_run_again_after_the_champion_changed_it_is_measured_anew(deployment: De
     assert [row["champion_version"] for row in deployment.rows("evidence")] == [champion, other]
 
 
+def test_put_into_production_by_hand_a_candidate_is_compared_with_itself(deployment: Deployment) -> None:
+    weak_champion(deployment)
+    first, version = trained(deployment, "r1", 1)
+    assert run("r1") == DONE
+    deployment.set_alias(version)
+    assert promote("r1") == NOTHING_TO_DO
+    # Adopted, the evidence against the champion before would be STALE in every attempt, and the batch ABANDONED.
+    second = deployment.claim("r2", 1, done="train", adopting=first)
+    assert run("r2") == DONE
+    done = completed(deployment, second)
+    assert done is not None
+    assert (done.adopted_from, done.summary["champion_version"]) == (None, version)
+    assert promote("r2") == NOTHING_TO_DO
+    assert [row["verdict"] for row in deployment.rows("verdicts") if row["step"] == "promote"] == ["STALE", "HOLD"]
+    assert [row["outcome"] for row in deployment.rows("outcomes")][-1] == "HOLD"
+
+
 def test_a_promotion_under_way_does_not_invalidate_its_own_evidence(deployment: Deployment) -> None:
     champion = weak_champion(deployment)
     _, version = trained(deployment, "r1", 1)
