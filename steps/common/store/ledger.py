@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, func, select, text
@@ -238,10 +238,7 @@ def raise_alert(
     connection: Connection, alert: Alert, run_id: str | None, batch_number: int | None, alias_event: int | None = None
 ) -> bool:
     """Append an alert once for a run, a batch and an event of the alias; return whether it was new."""
-    values = {
-        "code": alert.code, "message": alert.message, "run_id": run_id, "batch_number": batch_number,
-        "alias_event": alias_event,
-    }  # fmt: skip
+    values = {**asdict(alert), "run_id": run_id, "batch_number": batch_number, "alias_event": alias_event}
     statement = insert(ledger.alerts).values(values).on_conflict_do_nothing().returning(ledger.alerts.c.alert_id)
     return connection.execute(statement).one_or_none() is not None
 

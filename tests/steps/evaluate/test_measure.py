@@ -17,7 +17,7 @@ from steps.evaluate.slices import PAIRED_ROWS
 from tests.servers import ROOT
 from tests.steps.deployment import Deployment, change_a_byte
 from tests.steps.evaluate import stages
-from tests.steps.evaluate.stages import completed, everything, evidence, promote, run, trained
+from tests.steps.evaluate.stages import completed, everything, evidence, promote, run, trained, weak_champion
 
 BOUNDARIES = re.findall(
     r"\w+", (ROOT / "steps/evaluate/__main__.py").read_text().partition("Commit boundaries: ")[2].partition("\n")[0]
@@ -25,13 +25,6 @@ BOUNDARIES = re.findall(
 
 
 pytestmark = pytest.mark.usefixtures("led_here")
-
-
-def weak_champion(deployment: Deployment) -> int:
-    """Put a version into production that has learnt from few houses, by the protocol, and return it."""
-    _, version = trained(deployment, "r0", 0, share=0.1, trees=8)
-    stages.put_into_production(deployment, version)
-    return version
 
 
 def test_a_first_model_is_measured_beside_the_median(
@@ -184,66 +177,6 @@ def test_taken_up_by_the_next_attempt_it_is_adopted(deployment: Deployment, caps
     assert done.adopted_from == first.claim_id
     assert len(deployment.rows("evidence")) == 1
     assert promote("r2") == DONE
-
-
-def test_taken_up_after_the_champion_changed_it_is_measured_anew(deployment: Deployment) -> None:
-    champion = weak_champion(deployment)
-    first, version = trained(deployment, "r1", 1)
-    _, other = trained(deployment, "r2", 2, share=0.2)
-    assert run("r1") == DONE
-    stages.put_into_production(deployment, other)
-    # Decided as STALE, the first attempt is over; what it measured is not to be adopted all the same.
-    assert promote("r1") == NOTHING_TO_DO
-    second = deployment.claim("r3", 1, done="train", adopting=first)
-    assert run("r3") == DONE
-    done = completed(deployment, second)
-    assert done is not None
-    assert (done.adopted_from, done.summary["champion_version"]) == (None, other)
-    assert [(row["claim_id"], row["champion_version"]) for row in deployment.rows("evidence")] == [
-        (first.claim_id, champion), (second.claim_id, other),
-    ]  # fmt: skip
-    assert promote("r3") == DONE
-    assert deployment.aliases() == (version, other)
-
-
-def test_run_again_after_the_champion_changed_it_is_measured_anew(deployment: Deployment) -> None:
-    champion = weak_champion(deployment)
-    trained(deployment, "r1", 1, share=0.1)
-    _, other = trained(deployment, "r2", 2, share=0.2)
-    assert run("r1") == DONE
-    deployment.set_alias(other)
-    assert run("r1") == DONE
-    assert [row["champion_version"] for row in deployment.rows("evidence")] == [champion, other]
-
-
-def test_put_into_production_by_hand_a_candidate_is_compared_with_itself(deployment: Deployment) -> None:
-    weak_champion(deployment)
-    first, version = trained(deployment, "r1", 1)
-    assert run("r1") == DONE
-    deployment.set_alias(version)
-    assert promote("r1") == NOTHING_TO_DO
-    # Adopted, the evidence against the champion before would be STALE in every attempt, and the batch ABANDONED.
-    second = deployment.claim("r2", 1, done="train", adopting=first)
-    assert run("r2") == DONE
-    done = completed(deployment, second)
-    assert done is not None
-    assert (done.adopted_from, done.summary["champion_version"]) == (None, version)
-    assert promote("r2") == NOTHING_TO_DO
-    assert [row["verdict"] for row in deployment.rows("verdicts") if row["step"] == "promote"] == ["STALE", "HOLD"]
-    assert [row["outcome"] for row in deployment.rows("outcomes")][-1] == "HOLD"
-
-
-def test_a_promotion_under_way_does_not_invalidate_its_own_evidence(deployment: Deployment) -> None:
-    champion = weak_champion(deployment)
-    _, version = trained(deployment, "r1", 1)
-    assert run("r1") == DONE
-    deployment.run("promote", "--run-id", "r1", killed_at="alias")
-    assert deployment.aliases()[0] == version
-    before = everything(deployment)
-    assert run("r1") == DONE
-    assert everything(deployment) == before
-    assert promote("r1") == DONE
-    assert deployment.aliases() == (version, champion)
 
 
 def test_errors_that_were_lost_or_changed_are_measured_again(deployment: Deployment) -> None:
