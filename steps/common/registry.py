@@ -240,6 +240,7 @@ def _adopt(tracking: Tracking, ledger: Engine, run_id: str | None, batch_number:
         adopted = models.append_alias_event(
             connection, "ADOPTED", reason=alert.message, expected=before, candidate=found, run_id=run_id
         )
-        rows.raise_alert(connection, alert, run_id, batch_number, adopted and adopted.event_id)
+        assert adopted is not None  # noqa: S101  # only events that settle another can be there already
+        rows.raise_alert(connection, alert, run_id, batch_number, adopted.event_id)
     committed("adopted")
     log().error("alert", code=alert.code, message=alert.message)
