@@ -22,6 +22,9 @@ _TAIL: Final = (0.0005, 0.001, 0.0025, 0.005, 0.0075, 0.01, 0.0125, 0.0167, 0.02
 PROBABILITIES: Final = (
     *_TAIL, *(step / 20 for step in range(1, 20)), *(round(1 - tail, 4) for tail in reversed(_TAIL)),
 )  # fmt: skip
+# From so many rows a slice's two errors are compared: fewer say nothing about a ratio, and a source may invent a
+# thousand kinds of sale. A gate that asked for fewer would find no test and reject whatever came.
+PAIRED_ROWS: Final = 500
 
 Count = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]

@@ -164,16 +164,17 @@ def _slices(found: Evidence, policy: Policy, figures: dict[str, Any]) -> list[Re
     """Return a reason for each guarded slice that is worse beyond the tolerance, by Holm's step-down procedure.
 
     A slice wholly in batches the champion was trained on is evidence only: fitted on a truncated range of prices, it
-    looks better on its old range than any honest successor.
+    looks better on its old range than any honest successor. Where the guard is lifted, no slice is looked at.
     """
+    figures["guarded"] = []
+    if figures["guard_lifted"]:
+        return []
     missing = GUARDED - {part.by for part in found.slices}
     if missing:
         raise Incomplete(f"there are no slices by {', '.join(sorted(missing))}")
     guarded = [part for part in found.slices if part.by in GUARDED and part.rows >= policy.slice_rows and part.new_rows]
     tested = sorted(((_ratio(part).share_up_to(1 + policy.slice_tolerance), part) for part in guarded), key=_by_p)
     figures["guarded"] = [{"by": part.by, "value": part.value, "p": p} for p, part in tested]
-    if figures["guard_lifted"]:
-        return []
     failures: list[Reason] = []
     for rank, (p, part) in enumerate(tested):
         if p > (1 - policy.confidence) / (len(tested) - rank):

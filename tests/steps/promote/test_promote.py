@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from steps.common.evidence import PAIRED_ROWS
 from steps.common.settings import SettingRefused
 from steps.common.store.ledger import Verdict
 from steps.promote.policy import Policy, read_policy
@@ -71,6 +72,10 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], str, list[str]]] = [
      {}, PROMOTE, ["BETTER"]),
     ("a guarded slice worse, overall more than 10 % better",
      evidence(45_000, 55_000, slices=[part("status", "sold", **WORSE_ON)]), {}, PROMOTE, ["BETTER"]),
+    ("a guarded slice without its test, overall more than 10 % better",
+     evidence(45_000, 55_000, slices=[part("status", "sold", 1, 1) | {"ratio": None}]), {}, PROMOTE, ["BETTER"]),
+    ("no slices at all, overall more than 10 % better", evidence(45_000, 55_000) | {"slices": []}, {}, PROMOTE,
+     ["BETTER"]),
     ("batch 4 of the real data", BATCH_4, {}, PROMOTE, ["BETTER"]),
     ("golden rows differ", evidence(infrastructure=infrastructure(golden_equal=False, note="Two differ.")), {}, REJECT,
      ["GOLDEN_ROWS_DIFFER", "COMPARED"]),
@@ -93,6 +98,8 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], str, list[str]]] = [
     ("another least gain", evidence(52_000, 55_000), {"least_gain": 0.06}, HOLD, ["CANNOT_TELL"]),
     ("another size of slices", evidence(slices=[part("status", "sold", **WORSE_ON, rows=1000)]), {"slice_rows": 1000},
      REJECT, ["SLICE_WORSE", "COMPARED"]),
+    ("the least size of slices", evidence(slices=[part("status", "sold", **WORSE_ON, rows=PAIRED_ROWS)]),
+     {"slice_rows": PAIRED_ROWS}, REJECT, ["SLICE_WORSE", "COMPARED"]),
     ("nothing", {}, {}, REJECT, ["EVIDENCE_INCOMPLETE"]),
     ("the candidate's RMSE not a number", evidence(candidate=52_000) | {
         "candidate": evidence()["candidate"] | {"metrics": metrics(None)}}, {}, REJECT, ["EVIDENCE_INCOMPLETE"]),
@@ -264,7 +271,7 @@ def test_a_verdict_can_be_decided_again() -> None:
 @pytest.mark.parametrize(
     ("given_policy", "name"),
     [({"confidense": 0.9}, "confidense"), ({"confidence": 1}, "confidence"), ({"confidence": -1}, "confidence"),
-     ({"slice_rows": 0}, "slice_rows"), ({"least_gain": "much"}, "least_gain"),
+     ({"slice_rows": PAIRED_ROWS - 1}, "slice_rows"), ({"least_gain": "much"}, "least_gain"),
      ({"mae_tolerance": float("nan")}, "mae_tolerance")],
 )  # fmt: skip
 def test_a_policy_with_a_fault_is_refused_by_name(given_policy: dict[str, Any], name: str) -> None:
