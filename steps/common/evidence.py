@@ -72,17 +72,21 @@ class Distribution(Figures):
         share = (probability - low) / (high - low)
         return self.values[right - 1] + share * (self.values[right] - self.values[right - 1])
 
+    @property
+    def least_share(self) -> float:
+        """Return the least share that so many replicates can show."""
+        return 1 / (self.replicates + 1)
+
     def share_up_to(self, value: float) -> float:
-        """Return the share of replicates up to a value; never 0, as so many replicates cannot show that."""
-        least = 1 / (self.replicates + 1)
+        """Return the share of replicates up to a value; never below `least_share`."""
         if value < self.values[0]:
-            return least
+            return self.least_share
         if value >= self.values[-1]:
             return 1.0
         right = bisect_right(self.values, value)
-        low, high = self.values[right - 1], self.values[right]
-        share = (value - low) / (high - low)
-        return max(least, PROBABILITIES[right - 1] + share * (PROBABILITIES[right] - PROBABILITIES[right - 1]))
+        low, high = PROBABILITIES[right - 1], PROBABILITIES[right]
+        share = (value - self.values[right - 1]) / (self.values[right] - self.values[right - 1])
+        return max(self.least_share, low + share * (high - low))
 
 
 class Gain(Figures):
