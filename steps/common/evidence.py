@@ -22,6 +22,9 @@ _TAIL: Final = (0.0005, 0.001, 0.0025, 0.005, 0.0075, 0.01, 0.0125, 0.0167, 0.02
 PROBABILITIES: Final = (
     *_TAIL, *(step / 20 for step in range(1, 20)), *(round(1 - tail, 4) for tail in reversed(_TAIL)),
 )  # fmt: skip
+# From so many rows a slice's two errors are compared: fewer say nothing about a ratio, and a source may invent a
+# thousand kinds of sale. A gate that asked for fewer would find no test and reject whatever came.
+PAIRED_ROWS: Final = 500
 
 Count = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -69,17 +72,21 @@ class Distribution(Figures):
         share = (probability - low) / (high - low)
         return self.values[right - 1] + share * (self.values[right] - self.values[right - 1])
 
+    @property
+    def least_share(self) -> float:
+        """Return the least share that so many replicates can show."""
+        return 1 / (self.replicates + 1)
+
     def share_up_to(self, value: float) -> float:
-        """Return the share of replicates up to a value; never 0, as so many replicates cannot show that."""
-        least = 1 / (self.replicates + 1)
+        """Return the share of replicates up to a value; never below `least_share`."""
         if value < self.values[0]:
-            return least
+            return self.least_share
         if value >= self.values[-1]:
             return 1.0
         right = bisect_right(self.values, value)
-        low, high = self.values[right - 1], self.values[right]
-        share = (value - low) / (high - low)
-        return max(least, PROBABILITIES[right - 1] + share * (PROBABILITIES[right] - PROBABILITIES[right - 1]))
+        low, high = PROBABILITIES[right - 1], PROBABILITIES[right]
+        share = (value - self.values[right - 1]) / (self.values[right] - self.values[right - 1])
+        return max(self.least_share, low + share * (high - low))
 
 
 class Gain(Figures):

@@ -14,15 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steps.common.columns import Floats
-from steps.common.evidence import Distribution, Slice
+from steps.common.evidence import PAIRED_ROWS, Distribution, Slice
 from steps.common.resampling import Properties, distribution, root_mean
 from steps.common.store.clean import Listings
 from steps.evaluate.scores import Scored, metrics
 
 PRICE_BANDS: Final = (0, 100_000, 200_000, 300_000, 400_000, 500_000, 1_000_000, 2_000_000)
 PAIRED: Final = frozenset({"status", "zip_seen"})
-# Fewer rows say nothing about a ratio, and a source may invent a thousand kinds of sale.
-PAIRED_ROWS: Final = 500
 
 By = Literal["batch", "state", "price_band", "status", "zip_seen"]
 Mask = NDArray[np.bool_]

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from steps.common.store import decisions, ledger, models
 from steps.common.store.ledger import Claim, Verdict
 from steps.promote.act import STALE, intact
+from steps.promote.reason import Code
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,11 @@ class Candidate:
     def stale(self) -> bool:
         """Tell whether nothing was decided, since the champion had changed meanwhile."""
         return self.verdict.verdict == STALE
+
+    @property
+    def carried_out(self) -> bool:
+        """Tell whether the alias was set before this verdict, by a decision under a policy that is not stored."""
+        return any(reason["code"] == Code.CARRIED_OUT for reason in self.verdict.reasons)
 
 
 @dataclass(frozen=True)

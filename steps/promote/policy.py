@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from steps.common.evidence import PAIRED_ROWS
 from steps.common.settings import PREFIX, SettingRefused
 
 
@@ -30,7 +31,10 @@ class Policy(BaseModel):
     slice_tolerance: float = Field(
         default=0.05, ge=0, description="how much worse RMSE may be on a guarded slice (status, zip code seen or not)"
     )
-    slice_rows: int = Field(default=2000, ge=1, description="rows from which a slice is guarded; fewer tell too little")
+    slice_rows: int = Field(
+        default=2000, ge=PAIRED_ROWS,
+        description=f"rows from which a slice is guarded; fewer tell too little, below {PAIRED_ROWS} none is compared",
+    )  # fmt: skip
     guard_lifted_by: float = Field(
         default=0.10, gt=0,
         description="gain in RMSE, as a share, beyond which no slice is guarded: the champion's range was narrow",

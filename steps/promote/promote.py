@@ -6,7 +6,7 @@ year can be decided again. Every reason has a code, a plain sentence with its fi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -164,22 +164,39 @@ def _slices(found: Evidence, policy: Policy, figures: dict[str, Any]) -> list[Re
     """Return a reason for each guarded slice that is worse beyond the tolerance, by Holm's step-down procedure.
 
     A slice wholly in batches the champion was trained on is evidence only: fitted on a truncated range of prices, it
-    looks better on its old range than any honest successor.
+    looks better on its old range than any honest successor. Where the guard is lifted, no slice is looked at.
+    Raises Incomplete where the replicates are too few to tell.
     """
+    figures["guarded"] = []
+    if figures["guard_lifted"]:
+        return []
     missing = GUARDED - {part.by for part in found.slices}
     if missing:
         raise Incomplete(f"there are no slices by {', '.join(sorted(missing))}")
     guarded = [part for part in found.slices if part.by in GUARDED and part.rows >= policy.slice_rows and part.new_rows]
     tested = sorted(((_ratio(part).share_up_to(1 + policy.slice_tolerance), part) for part in guarded), key=_by_p)
     figures["guarded"] = [{"by": part.by, "value": part.value, "p": p} for p, part in tested]
-    if figures["guard_lifted"]:
-        return []
     failures: list[Reason] = []
     for rank, (p, part) in enumerate(tested):
-        if p > (1 - policy.confidence) / (len(tested) - rank):
+        limit = (1 - policy.confidence) / (len(tested) - rank)
+        if p > limit:
+            _refuse_too_coarse(tested[rank:], limit, f"confidence {policy.confidence} over {len(tested)} slices")
             break
         failures.append(_slice_worse(part, p, policy))
     return failures
+
+
+def _refuse_too_coarse(passing: Sequence[tuple[float, Slice]], limit: float, asked: str) -> None:
+    """Raise Incomplete for a slice whose p is the least that its replicates can show, and still above its limit."""
+    # Taken as passing, it switched the guard off: with enough confidence, or slices, no slice could ever fail. Taken as
+    # failing, it would be said to be worse with a confidence that nobody has shown. A p above the least is an estimate.
+    for p, part in passing:
+        ratio = _ratio(part)
+        if p <= ratio.least_share:
+            raise Incomplete(
+                f"{asked} asks for p up to {limit:.2g}, and {ratio.replicates:,} replicates show no less than {p:.2g}, "
+                f"as on {part.by} {part.value}"
+            )
 
 
 def _by_p(tested: tuple[float, Slice]) -> tuple[float, str, str]:

@@ -145,6 +145,8 @@ def _agreed(found: Sequence[Redecided]) -> Redecided:
 
 def _against(candidate: Candidate, champion: int | None, other: OtherPolicy, errors: Errors) -> Redecided:
     """Return the decision about a candidate with a champion, exact where they were compared at the time."""
+    if candidate.carried_out and champion != candidate.version:
+        return _carried_out(candidate, champion, other)
     policy = other.for_promote(candidate.verdict.policy)
     if policy is None:
         return Redecided(UNKNOWN, "the policy of that time has thresholds that this code does not know")
@@ -156,6 +158,14 @@ def _against(candidate: Candidate, champion: int | None, other: OtherPolicy, err
         alone = {"champion": None, "gain": None, "alias_ever_set": False}
         return _exact({**candidate.evidence, **alone}, policy)
     return _beside(candidate, champion, policy, errors)
+
+
+def _carried_out(candidate: Candidate, champion: int | None, other: OtherPolicy) -> Redecided:
+    """Return a verdict that rests on a promotion carried out already: as it was, where nothing differs."""
+    # The policy and the evidence beside it are those of the run that found it so; from them it would not be promoted.
+    if other.promote or champion != candidate.champion:
+        return Redecided(UNKNOWN, "it was carried out under a policy that is not stored")
+    return Redecided(candidate.verdict.verdict, str(candidate.verdict.reasons[0]["sentence"]))
 
 
 def _beside(candidate: Candidate, champion: int, policy: Policy, errors: Errors) -> Redecided:

@@ -9,11 +9,10 @@ from sqlalchemy import text
 
 from steps.common import bundle
 from steps.common import evidence as figures
-from steps.common.evidence import Evidence
+from steps.common.evidence import PAIRED_ROWS, Evidence
 from steps.common.step import DONE, FAILED, FENCED, NOTHING_TO_DO, RETRY
 from steps.common.tracking import pipeline_run
 from steps.evaluate.scores import metrics, rows_digest
-from steps.evaluate.slices import PAIRED_ROWS
 from tests.servers import ROOT
 from tests.steps.deployment import Deployment, change_a_byte
 from tests.steps.evaluate import stages

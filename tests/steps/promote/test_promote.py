@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from steps.common.evidence import PAIRED_ROWS
 from steps.common.settings import SettingRefused
 from steps.common.store.ledger import Verdict
 from steps.promote.policy import Policy, read_policy
@@ -71,6 +72,10 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], str, list[str]]] = [
      {}, PROMOTE, ["BETTER"]),
     ("a guarded slice worse, overall more than 10 % better",
      evidence(45_000, 55_000, slices=[part("status", "sold", **WORSE_ON)]), {}, PROMOTE, ["BETTER"]),
+    ("a guarded slice without its test, overall more than 10 % better",
+     evidence(45_000, 55_000, slices=[part("status", "sold", 1, 1) | {"ratio": None}]), {}, PROMOTE, ["BETTER"]),
+    ("no slices at all, overall more than 10 % better", evidence(45_000, 55_000) | {"slices": []}, {}, PROMOTE,
+     ["BETTER"]),
     ("batch 4 of the real data", BATCH_4, {}, PROMOTE, ["BETTER"]),
     ("golden rows differ", evidence(infrastructure=infrastructure(golden_equal=False, note="Two differ.")), {}, REJECT,
      ["GOLDEN_ROWS_DIFFER", "COMPARED"]),
@@ -93,6 +98,8 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], str, list[str]]] = [
     ("another least gain", evidence(52_000, 55_000), {"least_gain": 0.06}, HOLD, ["CANNOT_TELL"]),
     ("another size of slices", evidence(slices=[part("status", "sold", **WORSE_ON, rows=1000)]), {"slice_rows": 1000},
      REJECT, ["SLICE_WORSE", "COMPARED"]),
+    ("the least size of slices", evidence(slices=[part("status", "sold", **WORSE_ON, rows=PAIRED_ROWS)]),
+     {"slice_rows": PAIRED_ROWS}, REJECT, ["SLICE_WORSE", "COMPARED"]),
     ("nothing", {}, {}, REJECT, ["EVIDENCE_INCOMPLETE"]),
     ("the candidate's RMSE not a number", evidence(candidate=52_000) | {
         "candidate": evidence()["candidate"] | {"metrics": metrics(None)}}, {}, REJECT, ["EVIDENCE_INCOMPLETE"]),
@@ -156,6 +163,46 @@ def test_many_slices_are_corrected_for() -> None:
     assert decide(evidence(slices=[one, *others]), DEFAULT).verdict == PROMOTE
     surely = part("status", "sold", 1, 1) | {"ratio": distribution(1.05 + 0.01 * 3.5, 0.01)}
     assert decide(evidence(slices=[surely, *others]), DEFAULT).verdict == REJECT
+
+
+def slices_of(*ratios: float) -> list[dict[str, Any]]:
+    """Return so many guarded slices by kind of sale; one by zip code comes with any evidence."""
+    return [part("status", f"kind {number}", 50_000 * ratio, 50_000) for number, ratio in enumerate(ratios)]
+
+
+@pytest.mark.parametrize(
+    ("confidence", "ratios", "expected"),
+    [
+        # A limit of .0005 for the first of two, which 2,000 replicates can show; of .00033 for three they cannot.
+        (0.999, [1.2], ["SLICE_WORSE", "COMPARED"]),
+        (0.999, [1.2, 1.0], ["EVIDENCE_INCOMPLETE"]),
+        (0.999, [1.2, 1.2], ["EVIDENCE_INCOMPLETE"]),
+        (0.999, [1.0, 1.0], ["BETTER"]),
+        (0.95, [1.2] + 98 * [1.0], ["SLICE_WORSE", "COMPARED"]),
+        (0.95, [1.2] + 100 * [1.0], ["EVIDENCE_INCOMPLETE"]),
+        (0.95, 101 * [1.0], ["BETTER"]),
+    ],
+)
+def test_a_slice_that_too_few_replicates_cannot_fail_is_not_promoted(
+    confidence: float, ratios: list[float], expected: list[str]
+) -> None:
+    assert codes(decide(evidence(slices=slices_of(*ratios)), Policy(confidence=confidence))) == expected
+
+
+def test_too_few_replicates_are_named_with_what_was_asked_of_them() -> None:
+    decided = decide(evidence(slices=slices_of(1.2, 1.0)), Policy(confidence=0.999))
+    assert decided.reasons[0]["sentence"].endswith(
+        "confidence 0.999 over 3 slices asks for p up to 0.00033, and 2,000 replicates show no less than 0.0005, as on "
+        "status kind 0."
+    )
+
+
+@given(st.floats(0.01, 0.999), st.integers(1, 40))
+def test_no_confidence_and_no_number_of_slices_lets_a_slice_pass_that_is_worse_in_every_replicate(
+    confidence: float, others: int
+) -> None:
+    found = evidence(slices=slices_of(1.2, *others * [1.0]))
+    assert decide(found, Policy(confidence=confidence)).verdict == REJECT
 
 
 def paths(value: Any, before: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -264,7 +311,7 @@ def test_a_verdict_can_be_decided_again() -> None:
 @pytest.mark.parametrize(
     ("given_policy", "name"),
     [({"confidense": 0.9}, "confidense"), ({"confidence": 1}, "confidence"), ({"confidence": -1}, "confidence"),
-     ({"slice_rows": 0}, "slice_rows"), ({"least_gain": "much"}, "least_gain"),
+     ({"slice_rows": PAIRED_ROWS - 1}, "slice_rows"), ({"least_gain": "much"}, "least_gain"),
      ({"mae_tolerance": float("nan")}, "mae_tolerance")],
 )  # fmt: skip
 def test_a_policy_with_a_fault_is_refused_by_name(given_policy: dict[str, Any], name: str) -> None:

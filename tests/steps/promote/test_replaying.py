@@ -53,7 +53,16 @@ def stored_errors(deployment: Deployment, claim: Claim, rmse: dict[int, float]) 
 def decided(
     deployment: Deployment, batch: int, champion: int | None, scored: dict[int, float], **changes: Any
 ) -> Evaluated:
-    """Bring a run through promote: its candidate, the next version, and the RMSE of it and of others scored beside."""
+    """Bring a run through promote, as `compared` brings it there."""
+    ready = compared(deployment, batch, champion, scored, **changes)
+    assert stages.run(ready.run_id) in {DONE, NOTHING_TO_DO}
+    return ready
+
+
+def compared(
+    deployment: Deployment, batch: int, champion: int | None, scored: dict[int, float], **changes: Any
+) -> Evaluated:
+    """Bring a run to promote: its candidate, the next version, and the RMSE of it and of others scored beside."""
     claim = deployment.claim(f"run {batch}", batch, done="fetch")
     judge(deployment, claim, judged_train())
     deployment.complete(claim, "tune")
@@ -64,7 +73,6 @@ def decided(
         champion_version=champion or 1, errors=stored_errors(deployment, claim, scored), **changes,
     )  # fmt: skip
     measure(deployment, claim, version, champion, found)
-    assert stages.run(claim.run_id) in {DONE, NOTHING_TO_DO}
     return Evaluated(claim, version, champion)
 
 
@@ -175,6 +183,25 @@ def test_the_same_policy_and_moves_by_hand_tell_the_history_as_it_is(asked: Aske
     assert "by hand version 1 version 1\n why too dear in Ohio" in said
     assert "champions as stored: 1 → 3 → 1\n otherwise: 1 → 3 → 1" in said
     assert "unknown" not in said
+
+
+def test_a_promotion_finished_under_a_stricter_policy_is_told_as_it_is_or_unknown(
+    deployment: Deployment, asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decided(deployment, 0, None, {1: 60_000})
+    killed = compared(deployment, 1, 1, {1: 60_000, 2: 58_000})
+    assert deployment.run("promote", "--run-id", killed.run_id, killed_at="alias").returncode == -9
+    monkeypatch.setenv("APPRAISER_PROMOTE_POLICY", '{"least_gain": 0.5}')
+    assert stages.run(killed.run_id) == DONE
+    monkeypatch.delenv("APPRAISER_PROMOTE_POLICY")
+    decided(deployment, 2, 2, {1: 61_000, 2: 59_000, 3: 50_000})
+    said = asked("")
+    assert "batch 1 · version 2 PROMOTE PROMOTE" in said
+    assert "champions as stored: 1 → 2 → 3\n otherwise: 1 → 2 → 3" in said
+    assert "unknown" not in said
+    said = asked("promote: {least_gain: 0.001}")
+    assert "batch 1 · version 2 PROMOTE unknown" in said
+    assert "otherwise it was carried out under a policy that is not stored" in said
 
 
 def test_a_history_of_nothing(asked: Asked) -> None:

@@ -15,6 +15,7 @@ from steps.promote.history import Attempt, Candidate, Event, Move
 from steps.promote.other_policy import OtherPolicy
 from steps.promote.policy import Policy
 from steps.promote.promote import HOLD, PROMOTE, REJECT, decide
+from steps.promote.reason import Code, because
 from steps.promote.rejudging import UNKNOWN
 from steps.promote.stored_errors import StoredErrors
 from steps.promote.what_if import (
@@ -244,6 +245,37 @@ def test_what_was_stale_or_done_by_hand_stays_so() -> None:
     assert verdicts(told) == [PROMOTE, "STALE", "moved", PROMOTE, "moved"]
     assert [one.actual for one in told] == [1, 1, 7, 2, 2]
     assert [set(one.champions) for one in told] == [{1}, {1}, {7}, {2}, {2}]
+
+
+def carried_out(version: int, champion: int, found: dict[str, Any]) -> Candidate:
+    """Return a candidate whose promotion was found carried out, by a run with a stricter policy and this evidence."""
+    reason = because(Code.CARRIED_OUT, "The alias was set by this promotion (event 4) under the policy of that time.")
+    return Candidate(version, champion, Verdict(PROMOTE, [reason], {}, Policy(least_gain=0.5).model_dump()), found)
+
+
+CARRIED_OUT = {
+    "the same policy": (AS_IT_WAS, PROMOTE, {2}),
+    "other thresholds of validate": (OtherPolicy({}, {"psi": 0.2}), PROMOTE, {2}),
+    "other thresholds of promote": (OtherPolicy({"mae_tolerance": 0.02}, {}), UNKNOWN, {1, 2}),
+    "the threshold of the later run": (OtherPolicy({"least_gain": 0.5}, {}), UNKNOWN, {1, 2}),
+}
+
+
+@pytest.mark.parametrize("found", [evidence(52_000, 60_000, candidate_version=2, champion_version=1), {}])
+@pytest.mark.parametrize("case", CARRIED_OUT)
+def test_a_promotion_carried_out_is_as_it_was_or_unknown(case: str, found: dict[str, Any]) -> None:
+    other, wanted, champions = CARRIED_OUT[case]
+    told = replay([attempt(0, FIRST), attempt(1, carried_out(2, 1, found))], other, nothing)
+    assert verdicts(told) == [PROMOTE, wanted]
+    assert final(told) == champions
+
+
+def test_a_promotion_carried_out_over_another_champion_is_unknown() -> None:
+    second, third = candidate(2, 1, 52_000, 60_000), carried_out(3, 2, evidence(40_000, 52_000, candidate_version=3))
+    events = [attempt(0, FIRST), attempt(1, second), attempt(2, third, force=True)]
+    told = replay(events, OtherPolicy({}, {"psi": 2.0}), errors(v1=60_000, v2=52_000, v3=40_000))
+    assert verdicts(told) == [PROMOTE, NOT_TRAINED, UNKNOWN]
+    assert (told[2].actual, final(told)) == (3, {1, 3})
 
 
 def test_a_champion_without_a_verdict_and_a_policy_of_another_time() -> None:
