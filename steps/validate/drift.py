@@ -175,16 +175,26 @@ def _new_category(name: str, one: Drift, policy: Policy) -> Reason | None:
     values = "a value" if one.new_distinct == 1 else f"{one.new_distinct:,} values"
     sentence = (
         f"{name} has {values} never seen before, on {one.new_rows:,} rows: {most}"
-        f"{' and others' if one.new_distinct > len(counting[:_NAMED]) else ''}; {policy.new_category_share:.1%} of the "
-        f"rows counts"
+        f"{' and others' if one.new_distinct > len(counting[:_NAMED]) else ''}; from "
+        f"{new_value_limits(policy)} it counts"
     )
-    return Reason(Code.NEW_CATEGORY, sentence, name, counting[0].share, policy.new_category_share)
+    return _of_new_values(Code.NEW_CATEGORY, sentence, name, counting[0], policy)
+
+
+def new_value_limits(policy: Policy) -> str:
+    """Return from where a value never seen counts, in words; both limits have to be reached."""
+    return f"{policy.new_category_share:.1%} of the rows and {policy.new_category_rows} rows"
+
+
+def _of_new_values(code: Code, sentence: str, name: str, most: NewValue, policy: Policy) -> Reason:
+    """Return a reason with the share of the most frequent value: each is held against the limits by itself."""
+    return Reason(code, sentence, name, most.share, policy.new_category_share, policy.new_category_rows)
 
 
 def too_few(found: Mapping[str, Drift], policy: Policy) -> list[Reason]:
     """Return the columns whose new values are few enough to be named, and on too few rows to count."""
     return [
-        Reason(Code.NEW_VALUES_TOO_FEW, _few(name, one, policy), name, one.new_share, policy.new_category_share)
+        _of_new_values(Code.NEW_VALUES_TOO_FEW, _few(name, one, policy), name, one.new_values[0], policy)
         for name, one in found.items()
         if 0 < one.new_distinct <= _NAMED and _new_category(name, one, policy) is None
     ]
@@ -194,7 +204,7 @@ def _few(name: str, one: Drift, policy: Policy) -> str:
     values = ", ".join(f"{shown(new.value)} on {new.rows:,}" for new in one.new_values)
     return (
         f"{name} has {'a value' if one.new_distinct == 1 else 'values'} never seen before on too few of the rows to "
-        f"count, from {policy.new_category_share:.1%} and {policy.new_category_rows} rows: {values}"
+        f"count, from {new_value_limits(policy)}: {values}"
     )
 
 

@@ -128,6 +128,7 @@ def test_a_new_value_on_a_handful_of_rows_is_named_and_does_not_count(new: int) 
     assert changes(found, POLICY) == []
     (reason,) = too_few(found, POLICY)
     assert (reason.code, reason.about) == (Code.NEW_VALUES_TOO_FEW, "state")
+    assert (reason.measured, reason.threshold, reason.least_rows) == (new / 1500, 0.001, 30)
     assert f"guam on {new}" in reason.sentence
 
 
@@ -170,7 +171,7 @@ def test_the_column_that_came_nearest_is_the_one_nearest_to_its_own_bound() -> N
     found = {"acre_lot": Drift(0.35, 10, 0.3), "bed": Drift(0.24, 10, 0.001)}
     calm = no_numeric_drift(found, POLICY)
     assert calm is not None
-    assert (calm.about, calm.measured, calm.threshold) == ("bed", 0.24, pytest.approx(0.251))
+    assert (calm.about, calm.measured, calm.threshold) == ("bed", 0.24, POLICY.psi + 0.001)
 
 
 def test_drifted_columns_come_by_the_size_of_their_change() -> None:
