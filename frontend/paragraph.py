@@ -89,6 +89,9 @@ def _error_change(change: Json) -> Iterator[str]:
 def _term(term: Json, change: Json) -> str:
     if term["name"] == "outside" and not change["outside_rows"]:
         return text("told.none_outside", share=percent(change["outside_share"]))
+    needed = change.get("needed_outside_rows", 0)
+    if term["name"] == "outside" and change["outside_rows"] < needed:
+        return text("told.few_outside", needed=number(needed), details=_details("outside", change))
     up = term["rmse"]["point"] >= 0
     how = {
         "by": text(f"told.{term['name']}"), "around": _around(term["rmse"], change["confidence"], up),

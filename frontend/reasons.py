@@ -83,9 +83,10 @@ def listed(reasons: Sequence[Json]) -> str:
 
 
 def _told(reason: Json) -> str | None:
-    """Return the sentence for a reason's code: one for what it is about, or for nothing measured, comes first."""
+    """Return the sentence for a reason's code: one for the rule that failed, or what it is about, comes first."""
     code = f"because.{reason.get('code')}"
-    ends = [f"_{reason.get('about')}", *(["_unmeasured"] if reason.get("measured") is None else []), ""]
+    unmeasured = ["_unmeasured"] if reason.get("measured") is None else []
+    ends = [f"_{reason.get('failed')}", f"_{reason.get('about')}", *unmeasured, ""]
     held = next((every()[f"{code}{end}"] for end in ends if f"{code}{end}" in every()), {})
     return held.get(language())
 

@@ -98,7 +98,10 @@ TermName = Literal["outside", "houses", "prices", "houses_or_prices"]
 
 
 class Term(Figures):
-    """One part of the change of the champion's error. `real`: the interval stands clear of zero."""
+    """One part of the change of the champion's error.
+
+    `real`: the interval stands clear of zero, and for `outside` it is that of enough rows to say anything.
+    """
 
     name: TermName
     mean_squared: Estimate
@@ -120,7 +123,8 @@ class ErrorChange(Figures):
     what such houses cost before. `prices`: what the same houses cost now. `houses_or_prices` stands for the two where
     they cannot be told apart: fewer than `needed_properties` new houses have their like before, or those before count
     as fewer when re-weighted (`effective_properties`). Of the rows outside, `rarer_rows` are so by no single field:
-    houses like them were `rarer_ratio` times rarer before. The terms of the mean squared error add up to its change;
+    houses like them were `rarer_ratio` times rarer before; of fewer rows outside than `needed_outside_rows` nothing can
+    be told, 0 in explanations of before that was kept. The terms of the mean squared error add up to its change;
     those of RMSE are in proportion to them, so that they add up to the change of RMSE.
     """
 
@@ -133,6 +137,7 @@ class ErrorChange(Figures):
     terms: tuple[Term, ...]
     outside_rows: Count
     outside_share: Share
+    needed_outside_rows: Count = 0
     rarer_rows: Count
     rarer_ratio: Positive
     common_properties: Count
@@ -140,6 +145,11 @@ class ErrorChange(Figures):
     needed_properties: Count
     novelties: tuple[Novelty, ...]
     factors: tuple[PriceFactor, ...]
+
+    @property
+    def few_outside(self) -> bool:
+        """Tell whether the rows outside are too few to tell what they change."""
+        return self.outside_rows < self.needed_outside_rows
 
     @property
     def largest(self) -> Term:

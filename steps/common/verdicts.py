@@ -115,9 +115,14 @@ def ranks(low: float | None, policy: Thresholds) -> bool:
     return above(low, policy.learnable_rho)
 
 
+def drift_bound(chance: float, policy: Thresholds) -> float:
+    """Return the PSI from which a column has drifted: the policy's bound and, on top of it, what chance gives."""
+    return policy.psi + chance
+
+
 def drifted(psi: float, chance: float, policy: Thresholds) -> bool:
-    """Tell whether a column's PSI counts: it has to exceed the bound by what chance gives."""
-    return psi >= policy.psi + chance
+    """Tell whether a column's PSI counts."""
+    return psi >= drift_bound(chance, policy)
 
 
 def new_value_counts(share: float, rows: int, policy: Thresholds) -> bool:

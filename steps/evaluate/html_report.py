@@ -15,6 +15,7 @@ from steps.common.explanation import (
     Explanation,
     GainSplit,
     Table,
+    Term,
 )
 from steps.evaluate.change_plots import ERROR_CHANGE, GAIN, SHAP_CHANGE, TERMS
 
@@ -88,7 +89,7 @@ def _error_change(change: ErrorChange, folder: Path) -> Iterable[str]:
     yield "<h2>Why the champion errs otherwise on the new rows</h2>"
     yield _picture(folder / ERROR_CHANGE, "The champion's RMSE from known to new rows, by causes")
     terms = [
-        [TERMS[one.name].replace("\n", " "), _estimate(one.rmse), _estimate(one.mean_squared, 1e6), _yes(one.real)]
+        [TERMS[one.name].replace("\n", " "), _estimate(one.rmse), _estimate(one.mean_squared, 1e6), _clear(one, change)]
         for one in change.terms
     ]
     total = ["together", _estimate(change.rmse), _estimate(change.mean_squared, 1e6), _yes(change.real)]
@@ -110,6 +111,10 @@ def _error_change(change: ErrorChange, folder: Path) -> Iterable[str]:
     yield _rows(
         ["price over what the champion says", "median"], [[_OF[one.of], f"{one.factor:.2f}"] for one in change.factors]
     )
+
+
+def _clear(term: Term, change: ErrorChange) -> str:
+    return "too few rows" if term.name == "outside" and change.few_outside else _yes(term.real)
 
 
 def _novelty(field: str, value: str | None, low: float | None, high: float | None) -> str:

@@ -99,9 +99,11 @@ def _term(term: Term, change: ErrorChange) -> str:
     name, raises, lowers = _TERMS[term.name]
     if term.name == "outside" and not change.outside_rows:
         return f"None of the new rows ({change.outside_share:.1%}) is outside anything it was trained on."
+    details = _details(term, change)
+    if term.name == "outside" and change.few_outside:
+        return f"{name} are fewer than {change.needed_outside_rows:,} rows, too few to tell what they change{details}."
     up = term.rmse.point >= 0
     around = _around(term.rmse, change.confidence, positive=up)
-    details = _details(term, change)
     if not term.real:
         return f"{name} explain{'s' * raises.endswith('s')} nothing that stands clear of chance {around}{details}."
     return f"{name} {raises if up else lowers} it by {_size(term.rmse)} {around}{details}."

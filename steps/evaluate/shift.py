@@ -96,6 +96,7 @@ def decompose(rows: Listings, sides: Sides, champion: Contender, known: Ranges) 
         terms=terms,
         outside_rows=outside_rows,
         outside_share=outside_rows / count,
+        needed_outside_rows=_FEW,
         rarer_rows=int(np.sum(sides.new & ground.outside & ~strange)),
         rarer_ratio=MOST_RATIO,
         common_properties=common_houses,

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steps.common.columns import CATEGORIES
-from steps.common.verdicts import drifted, new_value_counts
+from steps.common.verdicts import drift_bound, drifted, new_value_counts
 from steps.validate.batch import DATE, Batch
 from steps.validate.policy import Policy
 from steps.validate.reason import Code, Reason, shown
@@ -162,7 +162,8 @@ def changes(found: Mapping[str, Drift], policy: Policy) -> list[Reason]:
         key=lambda name: -found[name].psi,
     )
     return reasons + [
-        Reason(Code.DRIFT, _told(name, found[name], policy), name, found[name].psi, policy.psi) for name in others
+        Reason(Code.DRIFT, _told(name, found[name], policy), name, found[name].psi, _bound(found[name], policy))
+        for name in others
     ]
 
 
@@ -174,16 +175,26 @@ def _new_category(name: str, one: Drift, policy: Policy) -> Reason | None:
     values = "a value" if one.new_distinct == 1 else f"{one.new_distinct:,} values"
     sentence = (
         f"{name} has {values} never seen before, on {one.new_rows:,} rows: {most}"
-        f"{' and others' if one.new_distinct > len(counting[:_NAMED]) else ''}; {policy.new_category_share:.1%} of the "
-        f"rows counts"
+        f"{' and others' if one.new_distinct > len(counting[:_NAMED]) else ''}; from "
+        f"{new_value_limits(policy)} it counts"
     )
-    return Reason(Code.NEW_CATEGORY, sentence, name, counting[0].share, policy.new_category_share)
+    return _of_new_values(Code.NEW_CATEGORY, sentence, name, counting[0], policy)
+
+
+def new_value_limits(policy: Policy) -> str:
+    """Return from where a value never seen counts, in words; both limits have to be reached."""
+    return f"{policy.new_category_share:.1%} of the rows and {policy.new_category_rows} rows"
+
+
+def _of_new_values(code: Code, sentence: str, name: str, most: NewValue, policy: Policy) -> Reason:
+    """Return a reason with the share of the most frequent value: each is held against the limits by itself."""
+    return Reason(code, sentence, name, most.share, policy.new_category_share, policy.new_category_rows)
 
 
 def too_few(found: Mapping[str, Drift], policy: Policy) -> list[Reason]:
     """Return the columns whose new values are few enough to be named, and on too few rows to count."""
     return [
-        Reason(Code.NEW_VALUES_TOO_FEW, _few(name, one, policy), name, one.new_share, policy.new_category_share)
+        _of_new_values(Code.NEW_VALUES_TOO_FEW, _few(name, one, policy), name, one.new_values[0], policy)
         for name, one in found.items()
         if 0 < one.new_distinct <= _NAMED and _new_category(name, one, policy) is None
     ]
@@ -193,27 +204,45 @@ def _few(name: str, one: Drift, policy: Policy) -> str:
     values = ", ".join(f"{shown(new.value)} on {new.rows:,}" for new in one.new_values)
     return (
         f"{name} has {'a value' if one.new_distinct == 1 else 'values'} never seen before on too few of the rows to "
-        f"count, from {policy.new_category_share:.1%} and {policy.new_category_rows} rows: {values}"
+        f"count, from {new_value_limits(policy)}: {values}"
     )
 
 
 def no_numeric_drift(found: Mapping[str, Drift], policy: Policy) -> Reason | None:
-    """Return that no number changed, with the one that came nearest; None when one did, or none was measured."""
-    numeric = {name: found[name].psi for name in MEASURED if name != DATE and name in found}
-    if not numeric or any(_counts(found[name], policy) for name in numeric):
+    """Return that no number changed, with the one nearest to its bound; None when one did, or none was measured.
+
+    Columns with more values missing, or in fewer bins, have bounds of their own.
+    """
+    numeric = {name: found[name] for name in MEASURED if name != DATE and name in found}
+    if not numeric or any(_counts(one, policy) for one in numeric.values()):
         return None
-    nearest = max(numeric, key=lambda name: numeric[name])
-    psi = numeric[nearest]
-    sentence = f"no numeric column drifted: the largest PSI is {psi:.3f} ({nearest}), {policy.psi:g} counts"
-    return Reason(Code.NO_NUMERIC_DRIFT, sentence, nearest, psi, policy.psi)
+    nearest = max(numeric, key=lambda name: numeric[name].psi - _bound(numeric[name], policy))
+    one = numeric[nearest]
+    bound = _bound(one, policy)
+    sentence = (
+        f"no numeric column drifted: nearest to its bound is {nearest}, with a PSI of {one.psi:.3f} where {bound:.3f} "
+        f"counts ({_added(one, policy)})"
+    )
+    return Reason(Code.NO_NUMERIC_DRIFT, sentence, nearest, one.psi, bound)
 
 
 def _counts(one: Drift, policy: Policy) -> bool:
     return drifted(one.psi, one.chance, policy)
 
 
+def _bound(one: Drift, policy: Policy) -> float:
+    return drift_bound(one.chance, policy)
+
+
+def _added(one: Drift, policy: Policy) -> str:
+    return f"{policy.psi:g} and the {one.chance:.3f} that chance gives"
+
+
 def _told(name: str, one: Drift, policy: Policy) -> str:
-    told = f"{name} has changed: PSI {one.psi:.2f} over {one.bins} bins, {policy.psi:g} counts"
+    told = (
+        f"{name} has changed: PSI {one.psi:.3f} over {one.bins} bins, {_bound(one, policy):.3f} counts "
+        f"({_added(one, policy)})"
+    )
     if one.median is None or one.median_before is None or one.span is None:
         return told
     told += f"; its median is {_written(name, one.median)} and was {_written(name, one.median_before)}"

@@ -17,7 +17,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,6 +110,16 @@ class RetrainValue:
     here: Gain | None = None
     there: Gain | None = None
     after: float | None = None
+
+
+@dataclass(frozen=True)
+class Short:
+    """What a gain that does not pay falls short of: the rule, what was held against what, and the same in words."""
+
+    failed: Literal["chance"] | None
+    measured: float
+    threshold: float
+    told: str
 
 
 def sampled_buckets(listings: int, rows: int) -> list[int]:
@@ -243,9 +253,26 @@ def pays(found: RetrainValue, policy: Policy) -> bool:
     return found.here is not None and gain_pays(found.batch_rows, found.here.share, found.here.low, policy)
 
 
+def known_gain(found: RetrainValue, policy: Policy) -> Gain | None:
+    """Return the gain on the batch; None where it was not measured, or from too few of the batch's rows."""
+    return found.here if enough_to_probe(found.batch_rows, policy.new_category_rows) else None
+
+
+def short_of(gain: Gain, policy: Policy) -> Short:
+    """Return which of the two rules a gain that does not pay breaks: it is too small, or may be chance."""
+    asked = f"{policy.probe_gain:.1%}"
+    if gain.share < policy.probe_gain:
+        return Short(None, gain.share, policy.probe_gain, f"which is too little: a gain of {asked} is asked")
+    told = (
+        f"which reaches the {asked} asked but may be chance: the gain's lower bound, {gain.low:+.1%}, is not above 0%"
+    )
+    return Short("chance", gain.low, 0.0, told)
+
+
 def worth(found: RetrainValue, policy: Policy) -> Reason:
     """Return what a training on the batch would gain, in words."""
-    if found.here is None or found.there is None or found.after is None:
+    here, there = known_gain(found, policy), found.there
+    if here is None or there is None or found.after is None:
         sentence = (
             f"what a training on it would gain cannot be measured: each fit has {found.rows:,} rows, "
             f"{found.batch_rows:,} of them the batch's, and {found.judged:,} of its houses are there to judge on; "
@@ -253,16 +280,18 @@ def worth(found: RetrainValue, policy: Policy) -> Reason:
             f"and as many houses of the batches before; not knowing is no reason to train"
         )
         return Reason(Code.PROBE_NOT_MEASURED, sentence, "batch", None, policy.probe_gain)
-    here, there = found.here, found.there
+    short = None if pays(found, policy) else short_of(here, policy)
+    held = f"{policy.probe_gain:.1%} is asked" if short is None else short.told
     sentence = (
         f"with {found.batch_rows:,} of this batch's rows in place of as many old ones, version {found.version}'s "
         f"parameters fitted on {found.rows:,} rows come to ${here.rmse_with:,.0f} instead of ${here.rmse_without:,.0f} "
         f"(RMSE, {here.houses:,} houses of the batch): {_change(here.share)} of {_interval(here)}, "
-        f"{policy.probe_gain:.1%} is asked; on {there.houses:,} houses of the batches before {_change(there.share)} of "
+        f"{held}; on {there.houses:,} houses of the batches before {_change(there.share)} of "
         f"{_interval(there)}, on the data as it is after this batch {_change(found.after)} of {abs(found.after):.1%}"
     )
-    code = Code.RETRAIN_PAYS if pays(found, policy) else Code.RETRAIN_DOES_NOT_PAY
-    return Reason(code, sentence, "batch", here.share, policy.probe_gain)
+    if short is None:
+        return Reason(Code.RETRAIN_PAYS, sentence, "batch", here.share, policy.probe_gain)
+    return Reason(Code.RETRAIN_DOES_NOT_PAY, sentence, "batch", short.measured, short.threshold, failed=short.failed)
 
 
 def _change(share: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 
 class Code(StrEnum):
@@ -38,13 +39,19 @@ class Code(StrEnum):
 
 @dataclass(frozen=True)
 class Reason:
-    """One reason; `about` is the column or state it speaks of, `measured` and `threshold` are in the same unit."""
+    """One reason; `about` is the column or state it speaks of, `measured` and `threshold` are in the same unit.
+
+    `least_rows` is how many rows a value never seen has to be on as well, where `threshold` is their share. `failed`
+    says which of a code's rules the two figures are of, where there is more than one.
+    """
 
     code: Code
     sentence: str
     about: str | None = None
     measured: float | None = None
     threshold: float | None = None
+    least_rows: int | None = None
+    failed: Literal["chance"] | None = None
 
 
 def shown(text: str) -> str:

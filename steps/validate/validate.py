@@ -15,13 +15,13 @@ from typing import Any
 from steps.common.verdicts import QUARANTINE, facts
 from steps.validate.batch import Batch
 from steps.validate.champion_error import ChampionError, not_worse, price_level, worse_here
-from steps.validate.drift import Drift, changes, drift, no_numeric_drift, too_few
+from steps.validate.drift import Drift, changes, drift, new_value_limits, no_numeric_drift, too_few
 from steps.validate.inputs import asked_otherwise
 from steps.validate.learnable import Learnable, learnable, not_learnable
 from steps.validate.look_back import LookBack, rollback_advised
 from steps.validate.out_of_line import named
 from steps.validate.policy import Policy
-from steps.validate.probe import RetrainValue, pays, worth
+from steps.validate.probe import RetrainValue, known_gain, pays, short_of, worth
 from steps.validate.reason import Code, Reason, listed
 from steps.validate.reference import Reference
 from steps.validate.usability import Column, Counts, columns, counts, faults
@@ -149,21 +149,22 @@ def _no_reason(report: Report, policy: Policy) -> Reason:
     changed = _changed(report, policy)
     if not changed:
         sentence = (
-            f"no column drifted, and no value never seen before is on {policy.new_category_share:.1%} of the rows"
+            f"nothing in it is new: no column drifted, and no value never seen before is on {new_value_limits(policy)}"
         )
-        return Reason(Code.NOTHING_CHANGED, f"nothing in it is new: {sentence}")
+        share, least_rows = policy.new_category_share, policy.new_category_rows
+        return Reason(Code.NOTHING_CHANGED, sentence, threshold=share, least_rows=least_rows)
     names = listed([str(reason.about) for reason in changed])
     champion = report.champion.overall.ratio if report.champion else None
     wrong = "" if champion is None else f" the champion is {champion:.2f} times as wrong as on its own test part,"
-    value = report.retrain_value
-    if value is None or value.here is None:
+    gain = known_gain(report.retrain_value, policy) if report.retrain_value else None
+    if gain is None:
         sentence = (
             f"{names} changed, but without damage that is to be seen:{wrong} and what a training gains is unknown"
         )
         return Reason(Code.DRIFT_WITHOUT_DAMAGE, sentence, names, None, policy.probe_gain)
-    gain = value.here
+    short = short_of(gain, policy)
     sentence = (
         f"{names} changed, but without damage:{wrong} and learning the batch would change its error on it by "
-        f"{-gain.share:+.1%} ({-gain.high:+.1%} to {-gain.low:+.1%}), where a fall of {policy.probe_gain:.1%} is asked"
+        f"{-gain.share:+.1%} ({-gain.high:+.1%} to {-gain.low:+.1%}), {short.told}"
     )
-    return Reason(Code.DRIFT_WITHOUT_DAMAGE, sentence, names, gain.share, policy.probe_gain)
+    return Reason(Code.DRIFT_WITHOUT_DAMAGE, sentence, names, short.measured, short.threshold, failed=short.failed)

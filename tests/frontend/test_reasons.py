@@ -1,5 +1,6 @@
 """Reasons in Spanish: a sentence for every code that steps give, with the figures of the reason and no others."""
 
+import dataclasses
 import re
 from typing import Any
 
@@ -13,9 +14,14 @@ from steps.promote.policy import read_policy
 from steps.promote.promote import decide
 from steps.promote.reason import Code as PromoteCode
 from steps.promote.reason import because
+from steps.validate.drift import Drift, NewValue, changes, no_numeric_drift, too_few
+from steps.validate.policy import Policy
+from steps.validate.probe import worth
 from steps.validate.reason import Code as ValidateCode
+from steps.validate.reason import Reason
 from tests.frontend.running import numbers
 from tests.steps.promote.test_promote import CASES
+from tests.steps.validate.test_validate import REDRAW, SMALLER, decided, report, value
 
 pytestmark = pytest.mark.usefixtures("spanish")
 CODES = [*ValidateCode, *PromoteCode]
@@ -23,6 +29,13 @@ OTHERS = sorted(LANGUAGES.keys() - {LEDGER_LANGUAGE})
 # Of the sizes there are: written in six digits, a smaller one would have an exponent.
 MEASURED, THRESHOLD = (st.integers(least, 50_000).map(lambda number: number / 1000) for least in (-50_000, 1))
 OWN = "The ledger's own sentence."
+POLICY = Policy()
+(DRIFTED,) = changes({"bed": Drift(0.35, 10, 0.05)}, POLICY)
+CALM = no_numeric_drift({"bed": Drift(0.35, 10, 0.15)}, POLICY)
+(TOO_FEW,) = too_few({"state": Drift(0.0, 9, 0.1, new_distinct=1, new_values=(NewValue("guam", 20, 0.013),))}, POLICY)
+NOTHING_NEW = decided(report(REDRAW)).reasons[0]
+HARMLESS = decided(report(SMALLER, worth=value(0.03, 0.04))).reasons[0]
+SHORT, UNCERTAIN = worth(value(0.005), POLICY), worth(value(0.03, 0.04), POLICY)
 
 
 @pytest.mark.parametrize("language", OTHERS)
@@ -32,19 +45,36 @@ def test_every_code_that_steps_give_has_a_sentence(code: str, language: str) -> 
 
 
 def test_no_sentence_is_left_over_from_a_code_that_is_gone() -> None:
-    ends = r"_(state|unmeasured)$"
+    ends = r"_(state|unmeasured|chance)$"
     told = {re.sub(ends, "", key.removeprefix("because.")) for key in every() if key.startswith("because.")}
     assert told == set(CODES)
 
 
-@given(st.sampled_from(list(ValidateCode)), MEASURED, THRESHOLD, st.sampled_from(["batch", "state"]))
-def test_of_validate_every_number_is_the_reasons(code: str, measured: float, threshold: float, about: str) -> None:
-    reason = {"code": code, "sentence": OWN, "about": about, "measured": measured, "threshold": threshold}
+@given(
+    st.sampled_from(list(ValidateCode)), MEASURED, THRESHOLD, st.integers(1, 5000), st.sampled_from(["batch", "state"]),
+    st.sampled_from([None, "chance"]),
+)  # fmt: skip
+def test_of_validate_every_number_is_the_reasons(
+    code: str, measured: float, threshold: float, least_rows: int, about: str, failed: str | None
+) -> None:
+    reason = {
+        "code": code, "sentence": OWN, "about": about, "measured": measured, "threshold": threshold,
+        "least_rows": least_rows, "failed": failed,
+    }  # fmt: skip
     told = reasons.sentence(reason)
     assert told != OWN
-    known = (measured, threshold, 100 * measured, 100 * threshold)
+    known = (measured, threshold, 100 * measured, 100 * threshold, least_rows)
     for written, places in numbers(told):
         assert any(abs(abs(one) - abs(written)) <= 0.5000001 * 10**-places for one in known), told
+
+
+@pytest.mark.parametrize(("reason", "figures"), [
+    (DRIFTED, [0.35, 0.3]), (CALM, [0.35, 0.4]), (NOTHING_NEW, [0.1, 30]), (TOO_FEW, [1.3, 0.1, 30]),
+    (SHORT, [0.5, 1]), (UNCERTAIN, [-1, 0]), (HARMLESS, [-1, 0]),
+])  # fmt: skip
+def test_of_validate_what_decided_is_named_and_nothing_else(reason: Reason, figures: list[float]) -> None:
+    told = reasons.sentence(dataclasses.asdict(reason))
+    assert [value for value, _ in numbers(told)] == figures
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case[0])
@@ -75,6 +105,8 @@ def test_what_a_reason_is_about_is_said_in_the_pages_words(about: str, shown: st
     {"code": "BETTER", "sentence": OWN, "measured": 1.0, "threshold": 2.0},
     {"code": "DRIFT", "sentence": OWN, "about": "bed", "measured": None, "threshold": 0.25},
     {"code": "DRIFT", "sentence": OWN, "about": "bed", "measured": "0.3", "threshold": 0.25},
+    {"code": "NOTHING_CHANGED", "sentence": OWN, "about": None, "measured": None, "threshold": None},
+    {"code": "NEW_CATEGORY", "sentence": OWN, "about": "state", "measured": 0.01, "threshold": 0.001},
     {"code": "OF_ANOTHER_RELEASE", "sentence": OWN},
     {"sentence": OWN},
 ])  # fmt: skip

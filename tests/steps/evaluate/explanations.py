@@ -68,10 +68,10 @@ factors = st.tuples(
 )
 changes = st.builds(
     ErrorChange, confidence=st.just(0.99), before_rmse=errors, new_rmse=errors, mean_squared=estimates, rmse=estimates,
-    real=st.booleans(), terms=terms, outside_rows=counts, outside_share=shares, rarer_rows=counts,
-    rarer_ratio=st.just(20.0), common_properties=counts,
-    effective_properties=errors, needed_properties=st.just(500), novelties=st.lists(novelties, max_size=9).map(tuple),
-    factors=factors,
+    real=st.booleans(), terms=terms, outside_rows=counts | st.integers(0, 40), outside_share=shares,
+    needed_outside_rows=st.sampled_from([0, 30]), rarer_rows=counts, rarer_ratio=st.just(20.0),
+    common_properties=counts, effective_properties=errors, needed_properties=st.just(500),
+    novelties=st.lists(novelties, max_size=9).map(tuple), factors=factors,
 )  # fmt: skip
 fits = [
     st.builds(

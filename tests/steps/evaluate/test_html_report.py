@@ -3,12 +3,14 @@
 import re
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 
 from steps.common.explanation import Explanation
 from steps.evaluate import change_plots, html_report, plots
 from steps.evaluate.paragraph import sentences
 from tests.steps.evaluate import explanations
+from tests.steps.evaluate.test_paragraph import FEW_OUTSIDE, change
 
 _RULES = settings(max_examples=40, suppress_health_check=list(HealthCheck))
 
@@ -24,6 +26,15 @@ def test_it_needs_nothing_else_and_holds_the_paragraph_first(tmp_path: Path, fou
     assert page.endswith("</html>\n")
     if told.table:
         assert page.index('<p class="why">') < page.index("<table>")
+
+
+@pytest.mark.parametrize(("rows", "cell"), [(12, "too few rows"), (30, "no")])
+def test_of_too_few_houses_outside_it_is_not_said_that_their_part_may_be_chance(
+    tmp_path: Path, rows: int, cell: str
+) -> None:
+    found = change(terms=[FEW_OUTSIDE], outside_rows=rows, needed_outside_rows=30)
+    row = next(line for line in html_report.write(tmp_path, found).read_text().split("<tr") if "300 to 1,200" in line)
+    assert f">{cell}</td>" in row
 
 
 def whole(found: Explanation) -> bool:

@@ -120,6 +120,25 @@ def test_what_is_outside_is_named_until_it_is_all_and_a_new_state_always() -> No
     ) in told
 
 
+FEW_OUTSIDE = {
+    "name": "outside", "mean_squared": {"point": 9e6, "low": 3e6, "high": 1.2e7},
+    "rmse": {"point": 900, "low": 300, "high": 1200}, "real": False,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("rows", "needed", "said"), [
+    (12, 30, "are fewer than 30 rows, too few to tell what they change: 12 of the new rows"),
+    (29, 30, "are fewer than 30 rows, too few to tell what they change: 29 of the new rows"),
+    (30, 30, "explain nothing that stands clear of chance (99% interval $300 to $1,200): 30 of the new rows"),
+    (12, 0, "explain nothing that stands clear of chance (99% interval $300 to $1,200): 12 of the new rows"),
+])  # fmt: skip
+def test_of_fewer_houses_outside_than_needed_it_is_said_that_they_are_too_few(
+    rows: int, needed: int, said: str
+) -> None:
+    told = sentences(change(terms=[FEW_OUTSIDE], outside_rows=rows, outside_share=0.012, needed_outside_rows=needed))
+    assert f"Houses outside anything it was trained on {said}" in told[1]
+
+
 def test_houses_outside_by_no_single_field_are_said_to_be_rarer() -> None:
     (told,) = [sentence for sentence in sentences(change(rarer_rows=75)) if "outside anything" in sentence]
     assert "75 of the new rows, 7.5%, of them 75 of a kind at least 20 times rarer before; in the median" in told

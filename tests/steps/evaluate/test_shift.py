@@ -104,6 +104,7 @@ def test_a_handful_of_houses_outside_is_no_cause() -> None:
     change = Planted(before={"states": STATES[:3]}, now={"states": STATES[:3] * 60 + STATES[3:]}).change(0)
     outside = next(term for term in change.terms if term.name == "outside")
     assert 1 <= change.outside_rows < 60
+    assert change.few_outside == (change.outside_rows < 30)
     assert [(one.field, one.value) for one in change.novelties] == [("state", STATES[3])]
     assert outside.mean_squared.point > 0
 

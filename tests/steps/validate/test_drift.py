@@ -128,6 +128,7 @@ def test_a_new_value_on_a_handful_of_rows_is_named_and_does_not_count(new: int) 
     assert changes(found, POLICY) == []
     (reason,) = too_few(found, POLICY)
     assert (reason.code, reason.about) == (Code.NEW_VALUES_TOO_FEW, "state")
+    assert (reason.measured, reason.threshold, reason.least_rows) == (new / 1500, 0.001, 30)
     assert f"guam on {new}" in reason.sentence
 
 
@@ -148,6 +149,29 @@ def test_no_value_breaks_anything(values: list[str | None]) -> None:
 
 def test_a_batch_without_a_listing_has_no_drift() -> None:
     assert drift(batch_of(rows(10, price="1.0")), reference_of(rows(10)), POLICY) == {}
+
+
+@pytest.mark.parametrize(("psi", "chance", "counts", "said"), [
+    (0.35, 0.15, False, "acre_lot, with a PSI of 0.350 where 0.400 counts (0.25 and the 0.150 that chance gives)"),
+    (0.35, 0.05, True, "PSI 0.350 over 10 bins, 0.300 counts (0.25 and the 0.050 that chance gives)"),
+    (0.26, 0.001, True, "PSI 0.260 over 10 bins, 0.251 counts (0.25 and the 0.001 that chance gives)"),
+])  # fmt: skip
+def test_the_bound_that_is_named_is_the_one_that_was_applied(
+    psi: float, chance: float, counts: bool, said: str
+) -> None:
+    found = {"acre_lot": Drift(psi, 10, chance), "bed": Drift(0.01, 10, 0.001)}
+    calm = no_numeric_drift(found, POLICY)
+    (reason,) = [*changes(found, POLICY), *([calm] if calm else [])]
+    assert (reason.code, reason.about) == (Code.DRIFT if counts else Code.NO_NUMERIC_DRIFT, "acre_lot")
+    assert (reason.measured, reason.threshold) == (psi, POLICY.psi + chance)
+    assert said in reason.sentence
+
+
+def test_the_column_that_came_nearest_is_the_one_nearest_to_its_own_bound() -> None:
+    found = {"acre_lot": Drift(0.35, 10, 0.3), "bed": Drift(0.24, 10, 0.001)}
+    calm = no_numeric_drift(found, POLICY)
+    assert calm is not None
+    assert (calm.about, calm.measured, calm.threshold) == ("bed", 0.24, POLICY.psi + 0.001)
 
 
 def test_drifted_columns_come_by_the_size_of_their_change() -> None:

@@ -48,6 +48,8 @@ def value(share: float, reach: float = 0.005) -> RetrainValue:
     return RetrainValue(4, 5, 2000, 1000, 490, 0.5, here, there, share / 2)
 
 
+LITTLE = "which is too little: a gain of 1.0% is asked"
+CHANCE = "which reaches the 1.0% asked but may be chance: the gain's lower bound, -1.0%, is not above 0%"
 UNKNOWN = RetrainValue(4, 5, 90, 45, 40, 0.5)
 
 
@@ -94,21 +96,27 @@ def test_drift_that_a_training_gains_from_is_trained_on() -> None:
 
 
 @pytest.mark.parametrize(
-    ("worth", "said"),
+    ("worth", "said", "short", "figures"),
     [
-        (value(0.005, 0.001), "-0.5% (-0.6% to -0.4%), where a fall of 1.0% is asked"),
-        (value(0.02, 0.03), "-2.0% (-5.0% to +1.0%)"),
-        (value(-0.02), "+2.0% (+1.5% to +2.5%)"),
+        (value(0.005, 0.001), "-0.5% (-0.6% to -0.4%)", LITTLE, (0.005, 0.01, None)),
+        (value(0.005, 0.02), "-0.5% (-2.5% to +1.5%)", LITTLE, (0.005, 0.01, None)),
+        (value(0.03, 0.04), "-3.0% (-7.0% to +1.0%)", CHANCE, (0.03 - 0.04, 0.0, "chance")),
+        (value(-0.02), "+2.0% (+1.5% to +2.5%)", LITTLE, (-0.02, 0.01, None)),
     ],
 )
-def test_drift_without_damage_is_skipped_and_says_so_with_the_numbers(worth: RetrainValue, said: str) -> None:
+def test_drift_without_damage_is_skipped_and_says_which_rule_failed_with_the_numbers(
+    worth: RetrainValue, said: str, short: str, figures: tuple[float, float, str | None]
+) -> None:
     found = decided(report(SMALLER, worth=worth))
     assert found.verdict == SKIP
     assert codes(found) == [
         Code.DRIFT_WITHOUT_DAMAGE, Code.DRIFT, Code.CHAMPION_NOT_WORSE, Code.RETRAIN_DOES_NOT_PAY,
     ]  # fmt: skip
     assert "house_size changed, but without damage: the champion is 1.00 times as wrong" in found.reasons[0].sentence
-    assert said in found.reasons[0].sentence
+    assert f"{said}, {short}" in found.reasons[0].sentence
+    assert f"), {short}; on 490 houses" in found.reasons[-1].sentence
+    for reason in (found.reasons[0], found.reasons[-1]):
+        assert (reason.measured, reason.threshold, reason.failed) == figures
 
 
 def test_drift_whose_worth_nobody_can_measure_is_no_reason() -> None:
@@ -143,10 +151,13 @@ def test_a_new_category_is_trained_on_where_that_pays_and_no_numeric_drift_is_sa
     ]  # fmt: skip
 
 
-def test_a_new_state_with_one_row_is_named_and_no_reason() -> None:
-    found = decided(report([*REDRAW, *rows(1, seed=2, state="Guam")], worth=value(0.03)))
+@pytest.mark.parametrize("new", [1, 29])
+def test_a_new_state_on_too_few_rows_is_named_and_no_reason_and_both_limits_are_said(new: int) -> None:
+    found = decided(report([*REDRAW, *rows(new, seed=2, state="Guam")], worth=value(0.03)))
     assert (found.verdict, codes(found)[0]) == (SKIP, Code.NOTHING_CHANGED)
-    assert any("guam on 1" in reason.sentence for reason in found.reasons)
+    assert "no value never seen before is on 0.1% of the rows and 30 rows" in found.reasons[0].sentence
+    assert (found.reasons[0].threshold, found.reasons[0].least_rows) == (0.001, 30)
+    assert any(f"guam on {new}" in reason.sentence for reason in found.reasons)
 
 
 @pytest.mark.parametrize("forced", [False, True])
@@ -182,6 +193,14 @@ def test_a_batch_nothing_can_be_learnt_from_is_skipped_whatever_changed(champion
     assert found.verdict == SKIP
     assert found.reasons[0].code is Code.NOT_LEARNABLE
     assert (Code.DRIFT in codes(found)) == (champion is not None)
+
+
+def test_a_gain_from_fewer_of_its_rows_than_count_is_not_known() -> None:
+    found = decided(report(SMALLER, worth=dataclasses.replace(value(0.03), batch_rows=29)))
+    assert (found.verdict, codes(found)[0], codes(found)[-1]) == (
+        SKIP, Code.DRIFT_WITHOUT_DAMAGE, Code.PROBE_NOT_MEASURED,
+    )  # fmt: skip
+    assert [found.reasons[place].measured for place in (0, -1)] == [None, None]
 
 
 @pytest.mark.parametrize("learnable", [Learnable(5000, 600, 0.6, 0.55), Learnable(10, 2, None, None)])
