@@ -263,10 +263,8 @@ def short_of(gain: Gain, policy: Policy) -> Short:
     asked = f"{policy.probe_gain:.1%}"
     if gain.share < policy.probe_gain:
         return Short(None, gain.share, policy.probe_gain, f"which is too little: a gain of {asked} is asked")
-    told = (
-        f"which reaches the {asked} asked but may be chance: the gain's lower bound, {gain.low:+.1%}, is not above 0%"
-    )
-    return Short("chance", gain.low, 0.0, told)
+    low = f"the gain's lower bound, {gain.low:+.1%}, is not above 0%"
+    return Short("chance", gain.low, 0.0, f"which reaches the {asked} asked but may be chance: {low}")
 
 
 def worth(found: RetrainValue, policy: Policy) -> Reason:
