@@ -14,6 +14,7 @@ import tempfile
 import time
 import unicodedata
 from contextlib import closing
+from functools import cached_property
 from http import HTTPStatus
 from typing import BinaryIO, Final
 
@@ -119,11 +120,16 @@ class Source:
         finally:
             spool.close()
 
+    @cached_property
+    def _address(self) -> Address:
+        """Return where it is, read once for all requests: certificates are loaded with it; raises NoAddress."""
+        return Address.of(self.url)
+
     def _bounded(self, path: str, spool: Spool) -> int:
         """Get an answer and return its status, within the one deadline for all of it."""
         began = time.monotonic()
         try:
-            with closing(Exchange(Address.of(self.url), path, self._question, self._seconds)) as exchange:
+            with closing(Exchange(self._address, path, self._question, self._seconds)) as exchange:
                 _receive(exchange, spool)
                 return exchange.status
         except NoConnection as error:
