@@ -25,6 +25,8 @@ PROBABILITIES: Final = (
 # From so many rows a slice's two errors are compared: fewer say nothing about a ratio, and a source may invent a
 # thousand kinds of sale. A gate that asked for fewer would find no test and reject whatever came.
 PAIRED_ROWS: Final = 500
+# The cuts whose slices may veto a promotion, and so the only ones whose errors are compared.
+GUARDED: Final = frozenset({"status", "zip_seen"})
 
 Count = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]

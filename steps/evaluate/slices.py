@@ -14,13 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steps.common.columns import Floats
-from steps.common.evidence import PAIRED_ROWS, Distribution, Slice
+from steps.common.evidence import GUARDED, PAIRED_ROWS, Distribution, Slice
 from steps.common.resampling import Properties, distribution, root_mean
 from steps.common.store.clean import Listings
 from steps.evaluate.scores import Scored, metrics
 
 PRICE_BANDS: Final = (0, 100_000, 200_000, 300_000, 400_000, 500_000, 1_000_000, 2_000_000)
-PAIRED: Final = frozenset({"status", "zip_seen"})
 
 By = Literal["batch", "state", "price_band", "status", "zip_seen"]
 Mask = NDArray[np.bool_]
@@ -83,7 +82,7 @@ def _zips(rows: Listings, known: Collection[str]) -> list[Cut]:
 
 def paired(found: Sequence[Cut]) -> list[Cut]:
     """Return the slices whose two errors are compared by resampling."""
-    return [cut for cut in found if cut.by in PAIRED and int(cut.mask.sum()) >= PAIRED_ROWS]
+    return [cut for cut in found if cut.by in GUARDED and int(cut.mask.sum()) >= PAIRED_ROWS]
 
 
 def sums_by_house(houses: Properties, rows: Listings, pair: tuple[Scored, Scored], masks: Sequence[Mask]) -> Floats:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from steps.common.evidence import Distribution, Evidence, Metrics, Slice
+from steps.common.evidence import GUARDED, Distribution, Evidence, Metrics, Slice
 from steps.common.store.ledger import Verdict
 from steps.promote.policy import Policy
 from steps.promote.reason import Code, Reason, because
@@ -19,7 +19,6 @@ from steps.promote.reason import Code, Reason, because
 PROMOTE: Final = "PROMOTE"
 HOLD: Final = "HOLD"
 REJECT: Final = "REJECT"
-GUARDED: Final = frozenset({"status", "zip_seen"})
 
 
 class Incomplete(Exception):

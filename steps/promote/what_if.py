@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any, Final
 
-from steps.common.evidence import PROBABILITIES
+from steps.common.evidence import GUARDED, PROBABILITIES
 from steps.common.verdicts import QUARANTINE, SKIP, TRAIN
 from steps.promote.history import Attempt, Candidate, Event, Move
 from steps.promote.other_policy import OtherPolicy
 from steps.promote.policy import Policy
-from steps.promote.promote import GUARDED, HOLD, PROMOTE, REJECT, decide
+from steps.promote.promote import HOLD, PROMOTE, REJECT, decide
 from steps.promote.rejudging import UNKNOWN, UNSTORED_FAULTS, Redecided, rejudge
 from steps.promote.stored_errors import Gap, StoredErrors
 
