@@ -78,6 +78,19 @@ def test_a_version_with_all_there_is(
     assert found["status"] == "production"
 
 
+def test_a_champions_own_comparison_stays_however_many_candidates_came_after(
+    deployment: Deployment, history: History
+) -> None:
+    first = evaluated(deployment, "run 0", 0, None)
+    promote(deployment, first)
+    later = [evaluated(deployment, f"run {batch}", batch, first.version, SAME) for batch in range(1, 21)]
+    found = history.model(first.version)["comparisons"]
+    assert [one["candidate_version"] for one in found] == [
+        *(one.version for one in reversed(later[1:])), first.version,
+    ]  # fmt: skip
+    assert (found[-1]["role"], found[-1]["verdict"]) == ("candidate", "PROMOTE")
+
+
 def test_batches_with_verdicts_and_reasons(history: History, two_rounds: tuple[Evaluated, Evaluated]) -> None:
     page = history.batches(20, 0)
     assert (page["total"], [one["batch_number"] for one in page["batches"]]) == (2, [1, 0])

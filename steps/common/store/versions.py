@@ -120,14 +120,16 @@ def evidence_with(
 ) -> dict[tuple[int, int], tuple[Mapping[str, Any], Mapping[str, Any] | None]]:
     """Return the newest evidence a version took part in, whole, with what was explained of it, if anything was.
 
-    By claim and champion (0: none).
+    By claim and champion (0: none). What the version was itself measured by comes first: the longer it reigns, the
+    more candidates were compared with it since, and its own comparison was the first to fall out.
     """
     table, told = ledger.evidence, ledger.explanations
+    own = table.c.candidate_version == version
     same = and_(told.c.claim_id == table.c.claim_id, told.c.champion_version == table.c.champion_version)
     query = (
         select(table, told.c.explanation)
         .outerjoin(told, same)
-        .order_by(table.c.measured_at.desc(), table.c.claim_id.desc())
+        .order_by(own.desc(), table.c.measured_at.desc(), table.c.claim_id.desc())
         .limit(limit)
     )
     rows = connection.execute(_with(query, version))
