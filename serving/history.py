@@ -162,7 +162,7 @@ def _model(connection: Connection, version: int) -> Page | None:
     # As `previous` it stands in comparisons of two others.
     summary = _summary(found[0], versions.comparisons(connection), _places(versions.alias_events(connection)))
     evidence = versions.evidence_with(connection, version, _COMPARISONS)
-    given = versions.verdicts_of(connection, [one.claim_id for one in compared])
+    given = versions.verdicts_on(connection, "evaluate", [one.claim_id for one in compared])
     return {
         **summary,
         "fingerprint": found[0].fingerprint,

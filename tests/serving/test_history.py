@@ -91,6 +91,19 @@ def test_a_champions_own_comparison_stays_however_many_candidates_came_after(
     assert (found[-1]["role"], found[-1]["verdict"]) == ("candidate", "PROMOTE")
 
 
+def test_a_comparison_has_the_verdict_of_the_attempt_that_adopted_it(
+    deployment: Deployment, history: History, two_rounds: tuple[Evaluated, Evaluated]
+) -> None:
+    ready = evaluated(deployment, "run 2", 2, two_rounds[0].version, SAME)
+    # Promote died in every retry; the next run takes the batch up and adopts all but that.
+    adopter = deployment.claim("run 3", 2, done="evaluate", adopting=ready.claim)
+    promote(deployment, Evaluated(adopter, ready.version, ready.champion))
+    for version in (ready.version, two_rounds[0].version):
+        newest = history.model(version)["comparisons"][0]
+        assert (newest["candidate_version"], newest["verdict"]) == (ready.version, HOLD)
+        assert newest["reasons"][0]["code"] == "CANNOT_TELL"
+
+
 def test_batches_with_verdicts_and_reasons(history: History, two_rounds: tuple[Evaluated, Evaluated]) -> None:
     page = history.batches(20, 0)
     assert (page["total"], [one["batch_number"] for one in page["batches"]]) == (2, [1, 0])

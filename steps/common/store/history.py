@@ -93,7 +93,7 @@ def batches(connection: Connection, numbers: Sequence[int]) -> list[BatchRecord]
     attempts = _attempts(connection, numbers)
     claims = [one.claim.claim_id for of_batch in attempts.values() for one in of_batch]
     done = _done(connection, claims)
-    verdicts = verdicts_under(connection, claims)
+    verdicts = _verdicts_under(connection, claims)
     return [_record(attempts[number], done, verdicts) for number in numbers if number in attempts]
 
 
@@ -124,7 +124,7 @@ def _done(connection: Connection, claims: Sequence[int]) -> dict[tuple[int, str]
     return {(row.claim_id, row.step): row for row in rows}
 
 
-def verdicts_under(connection: Connection, claims: Sequence[int]) -> dict[tuple[int, str], Given]:
+def _verdicts_under(connection: Connection, claims: Sequence[int]) -> dict[tuple[int, str], Given]:
     """Return the verdicts given under some claims, by claim and step."""
     table = ledger.verdicts
     rows = connection.execute(select(table).where(table.c.claim_id.in_(claims)))

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Select, and_, func, or_, select
 
-from steps.common.store.history import Given, claim_of, given_of, verdicts_under
+from steps.common.store.history import Given, claim_of, given_of
 from steps.common.store.ledger import Claim
 from steps.common.tables import ledger
 
@@ -56,7 +56,7 @@ def versions(connection: Connection, limit: int, offset: int, only: int | None =
         .offset(offset)
     )
     rows = connection.execute(query if only is None else query.where(table.c.version == only)).all()
-    given = _verdicts_on(connection, [row.claim_id for row in rows])
+    given = verdicts_on(connection, "train", [row.claim_id for row in rows])
     return [
         VersionRecord(
             row.version, claim_of(row), row.registered_at, row.mlflow_run_id, row.fingerprint, row.card,
@@ -71,17 +71,17 @@ def version_count(connection: Connection) -> int:
     return int(connection.scalar(select(func.count()).select_from(ledger.model_versions)) or 0)
 
 
-def _verdicts_on(connection: Connection, trained_under: Sequence[int]) -> dict[int, Given]:
-    """Return the newest promote verdict on what was trained under some claims, also where a later one adopted it."""
+def verdicts_on(connection: Connection, step: str, worked_under: Sequence[int]) -> dict[int, Given]:
+    """Return promote's newest verdict on what a step did under some claims, also where a later one adopted it."""
     done, given = ledger.completions, ledger.verdicts
-    trained = func.coalesce(done.c.adopted_from, done.c.claim_id)
+    origin = func.coalesce(done.c.adopted_from, done.c.claim_id)
     rows = connection.execute(
-        select(given, trained.label("trained"))
-        .join(done, (done.c.claim_id == given.c.claim_id) & (done.c.step == "train"))
-        .where(given.c.step == "promote", trained.in_(trained_under))
+        select(given, origin.label("origin"))
+        .join(done, (done.c.claim_id == given.c.claim_id) & (done.c.step == step))
+        .where(given.c.step == "promote", origin.in_(worked_under))
         .order_by(given.c.decided_at)
     )
-    return {row.trained: given_of(row) for row in rows}
+    return {row.origin: given_of(row) for row in rows}
 
 
 def comparisons(connection: Connection, version: int | None = None) -> list[Comparison]:
@@ -134,11 +134,6 @@ def evidence_with(
     )
     rows = connection.execute(_with(query, version))
     return {(row.claim_id, row.champion_version): (row.evidence, row.explanation) for row in rows}
-
-
-def verdicts_of(connection: Connection, claims: Sequence[int]) -> dict[int, Given]:
-    """Return promote's verdict under each of some claims, where there is one."""
-    return {claim: given for (claim, step), given in verdicts_under(connection, claims).items() if step == "promote"}
 
 
 def alias_events(connection: Connection, version: int | None = None) -> list[Mapping[str, Any]]:
