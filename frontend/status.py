@@ -117,7 +117,9 @@ def warnings(info: Json | Trouble, batches: Json | Trouble, now: dt.datetime) ->
     """Return what is to be warned of: an alias that cannot be followed, verdicts that are old."""
     said = []
     if not isinstance(info, Trouble) and info["alias"]["trouble"]:
-        said.append(text("status.alias", version=info["model_version"], said=info["alias"]["trouble"]))
+        # What is merely down comes back: whoever moves the alias then has two troubles.
+        alias = info["alias"]
+        said.append(text(f"alias.{alias['outcome']}", version=info["model_version"], said=alias["trouble"]))
     if not isinstance(batches, Trouble):
         decided = when(_decided(batches["batches"]))
         if decided is not None and now - decided > _STALE:

@@ -101,12 +101,18 @@ class Explanation(Prediction):
     contributions: Annotated[list[Contribution], Field(description="The largest first")]
 
 
+LookOutcome = Literal["unchanged", "swapped", "refused", "unreachable", "no_alias"]
+
+
 class Alias(TypedDict):
     """What the newest look at the alias found."""
 
     name: str
     version: int | None
     checked_at: dt.datetime | None
+    outcome: Annotated[LookOutcome | None, Field(description=(
+        "How the look ended; `unreachable` is MLflow, its store or the ledger without an answer, and passes by itself"
+    ))]  # fmt: skip
     trouble: Annotated[str | None, Field(description="Why the alias could not be followed")]
 
 
@@ -139,7 +145,7 @@ class ModelInfo(Named):
 class Reload(Named):
     """What a look at the alias did."""
 
-    outcome: Literal["unchanged", "swapped", "refused", "unreachable", "no_alias"]
+    outcome: LookOutcome
     reason: Sentence
 
 

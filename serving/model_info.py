@@ -33,6 +33,7 @@ def describe(champions: Champions, values: int, trace: Trace) -> answers.ModelIn
             "name": PRODUCTION,
             "version": look.version if look else None,
             "checked_at": look.at if look else None,
+            "outcome": look.outcome.value if look else None,
             "trouble": look.trouble if look else None,
         },
         "card": dict(champion.bundle.card),

@@ -9,6 +9,7 @@ import pytest
 from frontend.client import Trouble
 from frontend.status import fresh, heading, warnings
 from frontend.texts import every
+from serving.champion import Look, Outcome
 from steps.common.verdicts import QUARANTINE
 from steps.fetch.reason import Reason
 from steps.validate.__main__ import ALARMING
@@ -28,8 +29,9 @@ def raised(*hours_ago: float) -> dict[str, Any]:
     return {"alerts": [{"raised_at": at, "code": "GAP", "message": "m", "batch_number": None} for at in times]}
 
 
-def served(trouble: str | None = None) -> dict[str, Any]:
-    return {"model_version": 3, "alias": {"trouble": trouble}}
+def served(outcome: Outcome = Outcome.UNCHANGED) -> dict[str, Any]:
+    trouble = Look(outcome, None, "what it met", NOW).trouble
+    return {"model_version": 3, "alias": {"outcome": outcome.value, "trouble": trouble}}
 
 
 @pytest.mark.parametrize(("info", "batches", "said"), [
@@ -39,12 +41,29 @@ def served(trouble: str | None = None) -> dict[str, Any]:
     (AWAY, AWAY, []),
     (served(), decided(30, 200), ["newest verdict is 1 d old"]),
     (served(), decided(23), []),
-    (served("Version 4 has no files."), decided(30), ["Version 3 goes on serving", "1 d old"]),
+    (served(Outcome.REFUSED), decided(30), ["Version 3 goes on serving", "1 d old"]),
 ])  # fmt: skip
 def test_warnings(info: Any, batches: Any, said: list[str]) -> None:
     found = warnings(info, batches, NOW)
     assert len(found) == len(said)
     assert all(part in sentence for part, sentence in zip(said, found, strict=True))
+
+
+@pytest.mark.parametrize(("outcome", "wrong", "to_do"), [
+    (Outcome.UNREACHABLE, "the ledger gives no answer (what it met)", "the alias need not be moved"),
+    (Outcome.REFUSED, "does not believe the version that the alias Production names (what it met)", "or roll back"),
+    (Outcome.NO_ALIAS, "the alias Production is gone", "Set it to the version that is to serve"),
+])  # fmt: skip
+def test_an_alias_that_cannot_be_followed_is_said_with_what_to_do(outcome: Outcome, wrong: str, to_do: str) -> None:
+    (told,) = warnings(served(outcome), AWAY, NOW)
+    assert wrong in told
+    assert to_do in told
+    assert ("roll back" in told) is (outcome is Outcome.REFUSED)
+
+
+def test_every_outcome_of_a_look_that_is_trouble_has_a_sentence() -> None:
+    told = {key.removeprefix("alias.") for key in every() if key.startswith("alias.")}
+    assert told == {outcome for outcome in Outcome if served(outcome)["alias"]["trouble"]}
 
 
 @pytest.mark.parametrize(("alerts", "count"), [(raised(), 0), (raised(1, 2), 2), (raised(1, 24 * 8), 1), (AWAY, 0)])

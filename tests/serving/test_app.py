@@ -169,6 +169,7 @@ def test_the_model_is_described(served: Served) -> None:
     found = served.service.get("/model-info?values=2").json()
     assert (found["model_version"], found["card"]["trees"], found["loaded_from"]) == (served.version, 20, "registry")
     assert found["alias"]["version"] == served.version
+    assert found["alias"]["outcome"] in {"unchanged", "swapped"}
     assert found["alias"]["trouble"] is None
     assert [one["feature"] for one in found["features"]] == list(FEATURES)
     assert found["known_categories"]["status"] == {"count": 2, "values": ["for_sale", "sold"]}

@@ -167,6 +167,7 @@ def test_with_nobody_there_at_the_start_the_copy_on_disk_serves(deployment: Depl
         assert answer.json()["price"] == float(model.prices([house()])[0])
         info = service.get("/model-info").json()
         assert info["loaded_from"] == "disk"
+        assert info["alias"]["outcome"] == "unreachable"
         assert "APPRAISER_MLFLOW_URL" in info["alias"]["trouble"]
         for path in ("/models", "/models/1", "/batches", "/batches/0", "/alerts"):
             down = service.get(path)
