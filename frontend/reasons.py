@@ -83,10 +83,10 @@ def listed(reasons: Sequence[Json]) -> str:
 
 
 def _told(reason: Json) -> str | None:
-    """Return the sentence for a reason's code: one for the rule that failed, or what it is about, comes first."""
+    """Return the sentence for a reason's code: one for the rule that failed, what came of it or its object first."""
     code = f"because.{reason.get('code')}"
     unmeasured = ["_unmeasured"] if reason.get("measured") is None else []
-    ends = [f"_{reason.get('failed')}", f"_{reason.get('about')}", *unmeasured, ""]
+    ends = [*(f"_{reason.get(name)}" for name in ("failed", "outcome", "about")), *unmeasured, ""]
     held = next((every()[f"{code}{end}"] for end in ends if f"{code}{end}" in every()), {})
     return held.get(language())
 

@@ -39,7 +39,8 @@ def with_look_back(at_work: Scoring, champion: int, report: Report, *, allowed: 
     if found and found.advised and not report.can_be_learnt(at_work.policy):
         found = dataclasses.replace(found, advised=False)
     if found and found.advised:
-        found = dataclasses.replace(found, outcome=_outcome(at_work, found, before, allowed=allowed))
+        moved, outcome = _outcome(at_work, found, before, allowed=allowed)
+        found = dataclasses.replace(found, outcome=outcome, moved=moved)
     return dataclasses.replace(report, previous=found)
 
 
@@ -58,17 +59,18 @@ def _earlier(job: Job) -> AliasEvent | None:
         return models.rollback_of_runs(connection, [claim.run_id for claim in attempts])
 
 
-def _outcome(at_work: Scoring, found: LookBack, before: AliasEvent | None, *, allowed: bool) -> str:
+def _outcome(at_work: Scoring, found: LookBack, before: AliasEvent | None, *, allowed: bool) -> tuple[bool, str]:
+    """Return whether the alias went back, and what came of the advice in words."""
     if before is not None:
         with registry.turn(at_work.tracking, at_work.job.ledger, at_work.job.run_id, at_work.job.claim.batch_number):
             # Whoever takes the turn settles what was left open.
             pass
         with at_work.job.ledger.connect() as connection:
             return _told(models.settlement(connection, before.event_id))
-    return _go_back(at_work, found) if allowed else NOT_ALLOWED
+    return _go_back(at_work, found) if allowed else (False, NOT_ALLOWED)
 
 
-def _go_back(at_work: Scoring, found: LookBack) -> str:
+def _go_back(at_work: Scoring, found: LookBack) -> tuple[bool, str]:
     job = at_work.job
     (reason,) = rollback_advised(found, at_work.policy)
     try:
@@ -77,11 +79,11 @@ def _go_back(at_work: Scoring, found: LookBack) -> str:
             asked_at=found.champion, admitted=lambda connection: ledger.refuse_if_fenced(connection, job.claim),
         )  # fmt: skip
     except (NothingToDo, FileBroken) as error:
-        return f"it is left where it is: {error}"
+        return False, f"it is left where it is: {error}"
     return _told(settled)
 
 
-def _told(settled: AliasEvent) -> str:
+def _told(settled: AliasEvent) -> tuple[bool, str]:
     if settled.kind != "ALIAS_SET":
-        return f"it is left where it is: {settled.reason}"
-    return f"{PRODUCTION} was moved back to version {settled.candidate}, of which the rest of this verdict speaks"
+        return False, f"it is left where it is: {settled.reason}"
+    return True, f"{PRODUCTION} was moved back to version {settled.candidate}, of which the rest of this verdict speaks"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -21,8 +22,8 @@ from steps.validate.reason import Code, Reason
 class LookBack:
     """RMSE in dollars of a version and of the one in production, `champion`, on the same houses of the batch.
 
-    `gain` is what going back would gain in RMSE, with its interval; `advised` where that is clearly something, and
-    `outcome` what came of the advice.
+    `gain` is what going back would gain in RMSE, with its interval; `advised` where that is clearly something,
+    `outcome` what came of the advice, and `moved` whether the alias went back.
     """
 
     version: int
@@ -36,6 +37,7 @@ class LookBack:
     high: float
     advised: bool
     outcome: str | None = None
+    moved: bool = False
 
 
 def look_back(version: int, champion: int, previous: Scored, now: Scored, policy: Policy) -> LookBack | None:
@@ -65,6 +67,8 @@ def rollback_advised(found: LookBack, policy: Policy) -> list[Reason]:
         f"version {found.champion} by ${found.champion_rmse:,.0f} on the same {found.rows:,} rows: going back gains "
         f"${found.gain:,.0f} (${found.low:,.0f} to ${found.high:,.0f}; ${least:,.0f} is asked)"
     )
+    came_of_it: Literal["stayed", "moved"] | None = None
     if found.outcome:
         sentence += f"; {found.outcome}"
-    return [Reason(Code.ROLLBACK_ADVISED, sentence, f"version {found.version}", found.low, least)]
+        came_of_it = "moved" if found.moved else "stayed"
+    return [Reason(Code.ROLLBACK_ADVISED, sentence, f"version {found.version}", found.low, least, outcome=came_of_it)]

@@ -42,7 +42,7 @@ class Reason:
     """One reason; `about` is the column or state it speaks of, `measured` and `threshold` are in the same unit.
 
     `least_rows` is how many rows a value never seen has to be on as well, where `threshold` is their share. `failed`
-    says which of a code's rules the two figures are of, where there is more than one.
+    says which of a code's rules the two figures are of, where there is more than one; `outcome` what came of advice.
     """
 
     code: Code
@@ -52,6 +52,7 @@ class Reason:
     threshold: float | None = None
     least_rows: int | None = None
     failed: Literal["chance"] | None = None
+    outcome: Literal["stayed", "moved"] | None = None
 
 
 def shown(text: str) -> str:

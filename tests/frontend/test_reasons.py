@@ -14,14 +14,17 @@ from steps.promote.policy import read_policy
 from steps.promote.promote import decide
 from steps.promote.reason import Code as PromoteCode
 from steps.promote.reason import because
+from steps.validate.champion_error import worse_here
 from steps.validate.drift import Drift, NewValue, changes, no_numeric_drift, too_few
+from steps.validate.look_back import rollback_advised
 from steps.validate.policy import Policy
 from steps.validate.probe import worth
 from steps.validate.reason import Code as ValidateCode
 from steps.validate.reason import Reason
 from tests.frontend.running import numbers
 from tests.steps.promote.test_promote import CASES
-from tests.steps.validate.test_validate import REDRAW, SMALLER, decided, report, value
+from tests.steps.reports import error
+from tests.steps.validate.test_validate import BETTER_BEFORE, REDRAW, SMALLER, decided, report, value
 
 pytestmark = pytest.mark.usefixtures("spanish")
 CODES = [*ValidateCode, *PromoteCode]
@@ -35,6 +38,11 @@ CALM = no_numeric_drift({"bed": Drift(0.35, 10, 0.15)}, POLICY)
 (TOO_FEW,) = too_few({"state": Drift(0.0, 9, 0.1, new_distinct=1, new_values=(NewValue("guam", 20, 0.013),))}, POLICY)
 NOTHING_NEW = decided(report(REDRAW)).reasons[0]
 HARMLESS = decided(report(SMALLER, worth=value(0.03, 0.04))).reasons[0]
+(WORSE_IN_A_STATE,) = worse_here(error(1.0, 2.0), POLICY)
+STAYED, MOVED = (
+    rollback_advised(dataclasses.replace(BETTER_BEFORE, moved=moved, outcome="what came of it"), POLICY)[0]
+    for moved in (False, True)
+)
 SHORT, UNCERTAIN = worth(value(0.005), POLICY), worth(value(0.03, 0.04), POLICY)
 
 
@@ -45,7 +53,7 @@ def test_every_code_that_steps_give_has_a_sentence(code: str, language: str) -> 
 
 
 def test_no_sentence_is_left_over_from_a_code_that_is_gone() -> None:
-    ends = r"_(state|unmeasured|chance)$"
+    ends = r"_(state|unmeasured|chance|stayed|moved)$"
     told = {re.sub(ends, "", key.removeprefix("because.")) for key in every() if key.startswith("because.")}
     assert told == set(CODES)
 
@@ -75,6 +83,15 @@ def test_of_validate_every_number_is_the_reasons(
 def test_of_validate_what_decided_is_named_and_nothing_else(reason: Reason, figures: list[float]) -> None:
     told = reasons.sentence(dataclasses.asdict(reason))
     assert [value for value, _ in numbers(told)] == figures
+
+
+@pytest.mark.parametrize(("reason", "clause"), [
+    (WORSE_IN_A_STATE, "o en toda ella si allí no se probó"),
+    (STAYED, "mejoraría el RMSE en esta entrega en al menos $8,000; se pide $300. El alias Production no se movió."),
+    (MOVED, "El alias Production volvió a la versión 3: mejora el RMSE en esta entrega en al menos $8,000"),
+])  # fmt: skip
+def test_of_validate_no_clause_of_its_own_sentence_is_lost(reason: Reason, clause: str) -> None:
+    assert clause in reasons.sentence(dataclasses.asdict(reason))
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case[0])

@@ -56,6 +56,7 @@ def test_without_leave_it_is_advised_and_the_alias_stays(deployment: Deployment,
     found = verdict(deployment, claim)
     assert codes(found)[-1] == "ROLLBACK_ADVISED"
     assert "left where it is, as allow_rollback is false" in found.reasons[-1]["sentence"]
+    assert found.reasons[-1]["outcome"] == "stayed"
     assert (found.report["champion"]["version"], found.report["previous"]["version"]) == (bad, good)
     assert (deployment.aliases(), moves(deployment)) == ((bad, good), [])
     (alert,) = deployment.rows("alerts")
@@ -83,6 +84,7 @@ def test_with_leave_it_goes_back_and_the_verdict_speaks_of_what_is_served_then(
     previous = found.report["previous"]
     assert (previous["version"], previous["champion"], previous["advised"]) == (good, bad, True)
     assert f"Production was moved back to version {good}" in previous["outcome"]
+    assert (previous["moved"], found.reasons[-1]["outcome"]) == (True, "moved")
     assert found.report["champion"]["version"] == found.report["retrain_value"]["version"] == good
     assert "CHAMPION_WORSE_HERE" not in codes(found)
     once = left(deployment, claim)
@@ -115,6 +117,7 @@ def test_killed_on_the_way_it_goes_back_once(
     found = verdict(deployment, claim)
     assert codes(found)[-1] == "ROLLBACK_ADVISED"
     assert f"Production was moved back to version {good}" in found.reasons[-1]["sentence"]
+    assert found.reasons[-1]["outcome"] == "moved"
     assert found.report["champion"]["version"] == good
     assert [(row["code"], row["run_id"]) for row in deployment.rows("alerts")] == [("ROLLBACK_ADVISED", run_id)]
 
