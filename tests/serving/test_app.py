@@ -112,6 +112,14 @@ def test_a_refused_listing_is_a_problem_and_is_in_raw_with_its_reason(served: Se
     assert len(row["input"]["city"]) == 200
 
 
+def test_a_body_that_is_too_large_is_in_raw_with_its_beginning(served: Served) -> None:
+    answer = served.service.post("/predict", b"x" * (65 << 10), headers={"X-Request-ID": "large"})
+    assert answer.status_code == 413
+    (row,) = arrived(served, "large")
+    assert (row["status"], row["route"], row["input"]) == ("REFUSED", "/predict", {"sent": "x" * 200})
+    assert row["error"] == answer.json()["detail"] == "It may have 65,536 bytes."
+
+
 MEGABYTES = b'{"listings": [' + b" " * (9 << 20) + b"]}"
 
 
