@@ -21,7 +21,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from serving import answers, manual, model_info, pricing, problems
 from serving.champion import Champions
-from serving.gate import Gate
+from serving.gate import Gate, Guard
 from serving.history import History
 from serving.metrics import Metrics, Observed
 from serving.predictions import Shipper
@@ -81,14 +81,14 @@ def create_app(settings: Settings) -> FastAPI:
         openapi_tags=manual.TAGS, redirect_slashes=False,
     )  # fmt: skip
     problems.install(app)
+    # The one added last is the outermost.
+    app.add_middleware(Guard, seconds=settings.request_seconds)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["GET", "POST"], allow_headers=["*"],
             expose_headers=["X-Request-ID", "X-Model-Version"],
         )  # fmt: skip
-    app.add_middleware(
-        Gate, metrics=metrics, version=lambda: _version(app.state.service), seconds=settings.request_seconds
-    )
+    app.add_middleware(Gate, metrics=metrics, version=lambda: _version(app.state.service))
     _add_price_routes(app)
     _add_model_routes(app)
     _add_history_routes(app)

@@ -37,7 +37,7 @@ class Metrics:
         self.registry = CollectorRegistry(auto_describe=True)
         requests = Counter("api_requests_total", "Requests answered", ["route", "status"], registry=self.registry)
         durations = Histogram(
-            "api_request_duration_seconds", "Time from a request's first byte to its answer's end", ["route"],
+            "api_request_duration_seconds", "Time from the end of a request's headers to its answer's end", ["route"],
             registry=self.registry, buckets=_SECONDS,
         )  # fmt: skip
         predictions = Counter(
