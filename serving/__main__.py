@@ -9,6 +9,7 @@ import sys
 import uvicorn
 
 from serving.app import create_app, spool_folder
+from serving.connection import BoundedConnection
 from serving.settings import read
 from serving.spool import SpoolInUse, check_free
 from steps.common import logs
@@ -37,8 +38,8 @@ def main() -> int:
         sys.stderr.write(f"APPRAISER_STATE_FOLDER: {refused}\n")
         return 2
     uvicorn.run(
-        create_app(settings), host=settings.host, port=settings.port, loop="uvloop", http="httptools", ws="none",
-        log_config=None, access_log=False, server_header=False, timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        create_app(settings), host=settings.host, port=settings.port, loop="uvloop", http=BoundedConnection,
+        ws="none", log_config=None, access_log=False, server_header=False, timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=_DRAIN_SECONDS,
     )  # fmt: skip
     return 0

@@ -101,7 +101,7 @@ class Explanation(Prediction):
     contributions: Annotated[list[Contribution], Field(description="The largest first")]
 
 
-LookOutcome = Literal["unchanged", "swapped", "refused", "unreachable", "no_alias"]
+LookOutcome = Literal["unchanged", "swapped", "refused", "unreachable", "unstored", "no_alias"]
 
 
 class Alias(TypedDict):

@@ -19,9 +19,9 @@ from fastapi_offline import FastAPIOffline
 from pydantic import SecretStr
 from starlette.middleware.cors import CORSMiddleware
 
-from serving import answers, manual, model_info, problems
+from serving import answers, manual, model_info, pricing, problems
 from serving.champion import Champions
-from serving.gate import Gate
+from serving.gate import Gate, Guard
 from serving.history import History
 from serving.metrics import Metrics, Observed
 from serving.predictions import Shipper
@@ -81,14 +81,14 @@ def create_app(settings: Settings) -> FastAPI:
         openapi_tags=manual.TAGS, redirect_slashes=False,
     )  # fmt: skip
     problems.install(app)
+    # The one added last is the outermost.
+    app.add_middleware(Guard, seconds=settings.request_seconds)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["GET", "POST"], allow_headers=["*"],
             expose_headers=["X-Request-ID", "X-Model-Version"],
         )  # fmt: skip
-    app.add_middleware(
-        Gate, metrics=metrics, version=lambda: _version(app.state.service), seconds=settings.request_seconds
-    )
+    app.add_middleware(Gate, metrics=metrics, version=lambda: _version(app.state.service))
     _add_price_routes(app)
     _add_model_routes(app)
     _add_history_routes(app)
@@ -145,17 +145,19 @@ def _same(given: str | None, wanted: SecretStr) -> bool:
     return hmac.compare_digest((given or "").encode(), wanted.get_secret_value().encode())
 
 
-async def _body(request: Request) -> bytes:
-    """Return a price route's body; raise Refused where the key is wrong or it is too large."""
-    settings = _service(request).settings
+async def _body(request: Request, most: int | None = None) -> bytes:
+    """Return a price route's body; raise Refused where the key is wrong or it has more than `most` bytes."""
+    service = _service(request)
+    settings = service.settings
     if settings.api_key is not None and not _same(request.headers.get("x-api-key"), settings.api_key):
         raise Refused(Kind.KEY_REFUSED, "The header X-API-Key is missing or wrong.")
-    most = settings.body_megabytes * _MEGABYTE
+    most = most or settings.body_megabytes * _MEGABYTE
     body = bytearray()
     async for block in request.stream():
         body += block
         if len(body) > most:
-            raise Refused(Kind.TOO_LARGE, f"It may have {settings.body_megabytes} megabytes.")
+            why, route = f"It may have {most:,} bytes.", request.scope["route"].path
+            await service.prices.refuse(Kind.TOO_LARGE, (), why, bytes(body), route, trace_of(request))
     return bytes(body)
 
 
@@ -163,7 +165,7 @@ def _add_price_routes(app: FastAPI) -> None:
     @app.post("/predict", **manual.route("Prices", answers.Prediction, body="Listing"))
     async def predict(request: Request) -> Response:
         """Price one listing."""
-        body = await _body(request)
+        body = await _body(request, pricing.LISTING_BYTES)
         return _json(await _service(request).prices.predict(body, trace_of(request)))
 
     @app.post("/predict-batch", **manual.route("Prices", answers.BatchPrediction, body="BatchOfListings"))
@@ -175,7 +177,7 @@ def _add_price_routes(app: FastAPI) -> None:
     @app.post("/explain", **manual.route("Prices", answers.Explanation, body="Listing"))
     async def explain(request: Request) -> Response:
         """Price one listing and say what each feature contributes, in log price and in dollars."""
-        body = await _body(request)
+        body = await _body(request, pricing.LISTING_BYTES)
         return _json(await _service(request).prices.explain(body, trace_of(request)))
 
 

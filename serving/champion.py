@@ -15,7 +15,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Final, Literal
@@ -43,6 +43,7 @@ class Outcome(StrEnum):
     SWAPPED = "swapped"
     REFUSED = "refused"  # the version's files are not what the ledger says, or make no model this code can use
     UNREACHABLE = "unreachable"  # MLflow, its store or the ledger gave no answer
+    UNSTORED = "unstored"  # the state folder took no copy of the version
     NO_ALIAS = "no_alias"
 
 
@@ -117,8 +118,10 @@ class Champions:
         with self._turn:
             try:
                 found = self._look(patient=patient)
-            except (Unreachable, SQLAlchemyError, OSError) as error:
+            except (Unreachable, SQLAlchemyError) as error:
                 found = _look(Outcome.UNREACHABLE, None, str(error).split("\n", 1)[0])
+            except OSError as error:
+                found = _look(Outcome.UNSTORED, None, f"APPRAISER_STATE_FOLDER at {self._folder.parent}: {error}")
             except Exception as error:  # noqa: BLE001  # the next look must come, whatever this one met
                 log().exception("look_failed", kind=type(error).__name__)
                 found = _look(Outcome.REFUSED, None, f"{type(error).__name__}: {error}")
@@ -136,7 +139,7 @@ class Champions:
             return _look(Outcome.UNCHANGED, version, f"version {version} is served")
         refused = self._refused
         if patient and refused and refused.version == version and time.monotonic() < self._retry_at:
-            return refused
+            return replace(refused, at=_now())
         try:
             self.current = self._fetch(version)
         except (FileBroken, BundleBroken) as error:
@@ -159,10 +162,17 @@ class Champions:
         with self._ledger.connect() as connection:
             files = {file.path: file.sha256 for file in models.model_files(connection, version)}
         champion = self._load(version, files, "registry")
-        draft = self._folder / f".{_MEMORY}"
-        draft.write_text(json.dumps({"version": version, "files": files}), encoding="utf-8")
-        draft.replace(self._folder / _MEMORY)
+        self._remember(version, files)
         return champion
+
+    def _remember(self, version: int, files: Mapping[str, str]) -> None:
+        """Note which copy a start without MLflow may serve; without the note it serves none, and now is now."""
+        draft = self._folder / f".{_MEMORY}"
+        try:
+            draft.write_text(json.dumps({"version": version, "files": files}), encoding="utf-8")
+            draft.replace(self._folder / _MEMORY)
+        except OSError as error:
+            log().warning("champion_not_noted", version=version, path=str(draft), reason=error.strerror)
 
     def _load(self, version: int, files: Mapping[str, str], loaded_from: Literal["registry", "disk"]) -> Champion:
         folder = self._folder / str(version)
@@ -184,8 +194,8 @@ class Champions:
         followed = before is not None and before.trouble is None
         if was == (found.outcome, found.reason) or (followed and found.outcome is Outcome.UNCHANGED):
             return
-        level = {Outcome.REFUSED: log().error, Outcome.UNREACHABLE: log().warning, Outcome.NO_ALIAS: log().warning}
-        level.get(found.outcome, log().info)(f"champion_{found.outcome}", version=found.version, reason=found.reason)
+        level = log().error if found.outcome is Outcome.REFUSED else log().warning if found.trouble else log().info
+        level(f"champion_{found.outcome}", version=found.version, reason=found.reason)
 
 
 def _no_alias(now: Champion | None) -> str:

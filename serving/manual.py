@@ -23,7 +23,8 @@ Prices of houses by the model that the alias `Production` names, why they are wh
 models and batches behind them.
 
 Every answer has the headers `X-Request-ID` (yours, if you send one of up to 64 letters, digits, `.`, `_`, `-`) and
-`X-Model-Version`. Every error is `application/problem+json` (RFC 9457). A price is stored before it is answered.
+`X-Model-Version`. Every error is `application/problem+json` (RFC 9457), but for a CORS preflight that is refused.
+A price is stored before it is answered.
 """
 TAGS: Final = [
     {"name": "Prices", "description": "What a house costs"},

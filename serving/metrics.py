@@ -37,7 +37,7 @@ class Metrics:
         self.registry = CollectorRegistry(auto_describe=True)
         requests = Counter("api_requests_total", "Requests answered", ["route", "status"], registry=self.registry)
         durations = Histogram(
-            "api_request_duration_seconds", "Time from a request's first byte to its answer's end", ["route"],
+            "api_request_duration_seconds", "Time from the end of a request's headers to its answer's end", ["route"],
             registry=self.registry, buckets=_SECONDS,
         )  # fmt: skip
         predictions = Counter(
@@ -106,11 +106,11 @@ class Observed(Collector):
         yield GaugeMetricFamily("model_version", "Version that is served, 0 without a model",
                                 champion.version if champion else 0)  # fmt: skip
         look = self._champions.newest
-        if look is not None and look.outcome is not Outcome.UNREACHABLE:
+        if look is not None and look.outcome not in (Outcome.UNREACHABLE, Outcome.UNSTORED):
             yield GaugeMetricFamily("model_alias_version", "Version the alias named at the newest look, 0 for none",
                                     look.version or 0)  # fmt: skip
         failures = CounterMetricFamily("model_load_failures_total", "Looks at the alias that failed", labels=["reason"])
-        for outcome in (Outcome.REFUSED, Outcome.UNREACHABLE, Outcome.NO_ALIAS):
+        for outcome in (Outcome.REFUSED, Outcome.UNREACHABLE, Outcome.UNSTORED, Outcome.NO_ALIAS):
             failures.add_metric([outcome.value], outcomes[outcome])
         yield failures
         yield CounterMetricFamily("model_swaps_total", "Champions put to use", outcomes[Outcome.SWAPPED])

@@ -74,9 +74,9 @@ class Prices:
         try:
             batch = await self._aside(body, lambda: pricing.parse_batch(body, self._batch_rows))
         except NotJson as error:
-            await self._refuse(Kind.NOT_JSON, (), str(error), body, "/predict-batch", trace)
+            await self.refuse(Kind.NOT_JSON, (), str(error), body, "/predict-batch", trace)
         except NoBatch as error:
-            await self._refuse(Kind.REQUEST_REFUSED, (error.refusal,), str(error), body, "/predict-batch", trace)
+            await self.refuse(Kind.REQUEST_REFUSED, (error.refusal,), str(error), body, "/predict-batch", trace)
         champion = self._champion(trace)
         trace.rows = batch.rows
         payload, answer, unseen = await self._aside(body, lambda: _price_batch(batch, champion, trace))
@@ -89,14 +89,15 @@ class Prices:
         try:
             found = pricing.parse(body)
         except NotJson as error:
-            await self._refuse(Kind.NOT_JSON, (), str(error), body, route, trace)
+            await self.refuse(Kind.NOT_JSON, (), str(error), body, route, trace)
         if not isinstance(found, Listing):
-            await self._refuse(Kind.LISTING_REFUSED, found, _told(found[0]), body, route, trace)
+            await self.refuse(Kind.LISTING_REFUSED, found, _told(found[0]), body, route, trace)
         return found
 
-    async def _refuse(
+    async def refuse(
         self, kind: Kind, faults: tuple[Refusal, ...], why: str, body: bytes, route: str, trace: Trace
     ) -> Never:
+        """Store what was sent and why it gets no price, then raise Refused."""
         refused = [(0, pricing.sent(body), why)]
         entry = predictions.entry(trace.request_id, route, trace.version, b"[]", [], refused)
         await self._log.append(predictions.encode(entry))

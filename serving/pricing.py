@@ -17,6 +17,10 @@ from steps.common.columns import from_listings
 from steps.common.listing import LISTING_FIELDS, Listing, Reason, Refusal, broken_rule
 
 MOST_ROWS: Final = 10_000
+# A listing has some 500 bytes. Each key it should not have becomes an error of a kilobyte, and a body of megabytes, all
+# of it such keys, once took a gigabyte.
+LISTING_BYTES: Final = 64 << 10
+_COLONS_A_ROW: Final = 16  # eleven after the keys, and some in texts
 _SENT_CHARACTERS: Final = 200
 _FIELD_CHARACTERS: Final = 80
 _NOT_JSON: Final = "json_invalid"
@@ -70,6 +74,8 @@ def parse(body: bytes) -> Listing | tuple[Refusal, ...]:
 
 def parse_batch(body: bytes, most_rows: int) -> Batch:
     """Return a batch's rows; raise NotJson, or NoBatch where it is not a list of 1 to `most_rows` things."""
+    if len(body) > LISTING_BYTES and body.count(b":") > _COLONS_A_ROW * most_rows:
+        raise NoBatch(Refusal(Reason.OUT_OF_SCOPE, "listings", f"more fields than {most_rows:,} listings have"))
     try:
         listings = _batch(body, strict=True).listings
     except ValidationError as error:
@@ -111,7 +117,9 @@ def _bounded(refusal: Refusal) -> Refusal:
 
 
 def sent(body: bytes) -> object:
-    """Return what a refused body held, bounded."""
+    """Return what a refused body held, bounded; of one that no listing is as long as, the beginning."""
+    if len(body) > LISTING_BYTES:
+        return {"sent": body[:_SENT_CHARACTERS].decode(errors="replace")}
     try:
         return bounded(from_json(body))
     except ValueError:

@@ -35,7 +35,7 @@ class Settings(settings.Settings):
     ship_seconds: float = Field(default=1, gt=0, le=3600, description="time between two shipments of predictions")
     spool_megabytes: int = Field(default=1024, ge=1, description="largest spool, for when PostgreSQL is away long")
     batch_rows: int = Field(default=10_000, ge=1, le=10_000, description="most listings of one batch")
-    body_megabytes: int = Field(default=8, ge=1, le=64, description="largest body of a request")
+    body_megabytes: int = Field(default=8, ge=1, le=64, description="largest body of a batch; a listing has 64 KiB")
     request_seconds: float = Field(default=30, gt=0, le=600, description="longest time for one request")
 
 

@@ -65,7 +65,8 @@ class Spool:
         self._path = folder
         self._written = 0
         self._closed = {path: path.stat().st_size for path in sorted(folder.glob(f"*{_SUFFIX}"))}
-        self._number = max((int(path.stem) for path in self._closed), default=0)
+        # Also of those set aside: a later segment of the same number would take one's place.
+        self._number = max((int(path.stem) for path in folder.glob("[0-9]*.*")), default=0)
         self._writer = threading.Thread(target=self._write, name="spool", daemon=True)
         self._writer.start()
 

@@ -1,4 +1,4 @@
-"""What is known of one request from its first byte on: its id, when it came, and which version answered it."""
+"""What is known of one request once its headers are read: its id, when that was, which version answered it, how."""
 
 from __future__ import annotations
 
@@ -20,11 +20,15 @@ _ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 @dataclass
 class Trace:
-    """A request's id, its start in seconds of the performance counter, the version that answers it, its rows."""
+    """A request's id, its start in seconds of the performance counter, the version that answers it, its rows.
+
+    `status` is 0 until an answer has begun.
+    """
 
     request_id: str
     version: int | None
     rows: int = 0
+    status: int = 0
     began: float = field(default_factory=time.perf_counter)
 
 
@@ -37,7 +41,12 @@ def begin(scope: Scope, version: int | None) -> Trace:
 
 def trace_of(request: HTTPConnection) -> Trace:
     """Return a request's trace."""
-    trace: Trace = request.scope[_KEY]
+    return trace_in(request.scope)
+
+
+def trace_in(scope: Scope) -> Trace:
+    """Return the trace that was begun in a scope."""
+    trace: Trace = scope[_KEY]
     return trace
 
 

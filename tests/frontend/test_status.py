@@ -51,6 +51,7 @@ def test_warnings(info: Any, batches: Any, said: list[str]) -> None:
 
 @pytest.mark.parametrize(("outcome", "wrong", "to_do"), [
     (Outcome.UNREACHABLE, "the ledger gives no answer (what it met)", "the alias need not be moved"),
+    (Outcome.UNSTORED, "could not keep a copy", "Make room on its volume"),
     (Outcome.REFUSED, "does not believe the version that the alias Production names (what it met)", "or roll back"),
     (Outcome.NO_ALIAS, "the alias Production is gone", "Set it to the version that is to serve"),
 ])  # fmt: skip

@@ -7,8 +7,10 @@ import pytest
 
 from local.mlflow_server import MlflowServer
 from local.postgres import Server
+from serving.champion import Champions
 from steps.common.bundle import Bundle
 from tests.servers import fresh_databases
+from tests.serving.looking import looking
 from tests.serving.running import Service, environment, register, running
 from tests.steps.conftest import deployment, emptied, mlflow
 from tests.steps.deployment import Deployment
@@ -39,3 +41,11 @@ def served(server: Server, mlflow_server: MlflowServer, tmp_path_factory: pytest
             service.wait_until(lambda: service.version() == version)
             yield Served(made, version, bundle, service)
         made.close()
+
+
+@pytest.fixture
+def champions(deployment: Deployment) -> Iterator[Champions]:
+    """Return a service's view of a deployment, as the role it has."""
+    made = looking(deployment)
+    yield made
+    made.close()

@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 import time
 import uuid
 from typing import Any
@@ -110,6 +111,23 @@ def test_a_refused_listing_is_a_problem_and_is_in_raw_with_its_reason(served: Se
     assert row["input"]["bed"] == 51
     assert "owner" not in row["input"]
     assert len(row["input"]["city"]) == 200
+
+
+def test_a_body_that_is_too_large_is_in_raw_with_its_beginning(served: Served) -> None:
+    answer = served.service.post("/predict", b"x" * (65 << 10), headers={"X-Request-ID": "large"})
+    assert answer.status_code == 413
+    (row,) = arrived(served, "large")
+    assert (row["status"], row["route"], row["input"]) == ("REFUSED", "/predict", {"sent": "x" * 200})
+    assert row["error"] == answer.json()["detail"] == "It may have 65,536 bytes."
+
+
+def test_a_caller_who_goes_away_is_no_failure_of_ours(served: Served) -> None:
+    with socket.create_connection(("127.0.0.1", served.service.port), timeout=10) as caller:
+        caller.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nX-Request-ID: gone\r\nContent-Length: 1000\r\n\r\n{")
+    served.service.wait_until(lambda: "request_id=gone" in served.service.log.read_text())
+    (line,) = [line for line in served.service.log.read_text().splitlines() if "request_id=gone" in line]
+    assert "status=499" in line
+    assert "request_failed" not in served.service.log.read_text()
 
 
 MEGABYTES = b'{"listings": [' + b" " * (9 << 20) + b"]}"
@@ -249,9 +267,11 @@ def test_keys_origins_and_time_are_settings(served: Served) -> None:
         mine, other = (service.get("/health", headers={"Origin": f"http://{name}.test"}) for name in ("page", "evil"))
         assert mine.headers["Access-Control-Allow-Origin"] == "http://page.test"
         assert "Access-Control-Allow-Origin" not in other.headers
-        slow = httpx.post(f"{service.url}/predict", content=_dripping(), headers={"X-API-Key": key}, timeout=30)
+        headers = {"X-API-Key": key, "Origin": "http://page.test"}
+        slow = httpx.post(f"{service.url}/predict", content=_dripping(), headers=headers, timeout=30)
         assert (slow.status_code, slow.json()["type"]) == (503, "urn:appraiser:problem:too-slow")
         assert slow.headers["Retry-After"]
+        assert slow.headers["Access-Control-Allow-Origin"] == "http://page.test"
 
 
 def _dripping() -> Any:

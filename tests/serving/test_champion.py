@@ -3,50 +3,18 @@
 import json
 import pickle
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine
 from structlog.testing import capture_logs
 
 from serving.champion import Champions, Outcome
 from steps.common import bundle, registry
-from steps.common.settings import Settings
-from steps.common.tracking import Tracking
-from tests.servers import free_loopback_port
 from tests.serving.running import MARKET, card, register, write_model
 from tests.steps.deployment import Deployment, change_a_byte
 
 FOLDER = bundle.FOLDER
-
-
-@pytest.fixture
-def champions(deployment: Deployment) -> Iterator[Champions]:
-    """Return a service's view of a deployment, as the role it has."""
-    made = looking(deployment)
-    yield made
-    made.close()
-
-
-class Looking(Champions):
-    """Champions that can be let go of."""
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._ledger.dispose()
-
-
-def looking(deployment: Deployment, mlflow_url: str | None = None, ledger_url: str | None = None) -> Looking:
-    engine = create_engine(
-        ledger_url or deployment.databases.url("ledger", "serving"), connect_args={"connect_timeout": 2}
-    )
-    tracking = Tracking(Settings(mlflow_url=mlflow_url or deployment.mlflow.url))
-    return Looking(tracking, engine, deployment.folder / "models", 0.0)
-
-
-def nowhere() -> str:
-    return f"127.0.0.1:{free_loopback_port()}"
 
 
 def test_no_alias_is_no_model(champions: Champions) -> None:
@@ -227,72 +195,13 @@ def test_a_refused_version_is_said_once_left_alone_and_taken_once_repaired(
     champions._poll_seconds = 1000.0
     # Not what is printed: whichever test ran a step in this process before has sent its events elsewhere.
     with capture_logs() as events:
-        for _ in range(5):
+        first = champions.look()
+        for _ in range(4):
             assert champions.look().outcome is Outcome.REFUSED
     assert champions.outcomes[Outcome.REFUSED] == 5
     assert [event["event"] for event in events].count("champion_refused") == 1
     path.write_bytes(content)
-    assert champions.look().outcome is Outcome.REFUSED
+    look = champions.look()
+    assert (look.outcome, champions.newest) == (Outcome.REFUSED, look)
+    assert first.at < look.at
     assert champions.look(patient=False).outcome is Outcome.SWAPPED
-
-
-def test_the_copy_on_disk_serves_while_nobody_answers(deployment: Deployment, champions: Champions) -> None:
-    version, model = register(deployment, "run 0")
-    deployment.set_alias(version)
-    champions.look()
-    away = looking(deployment, f"http://{nowhere()}", f"postgresql+psycopg://serving:x@{nowhere()}/ledger")
-    away.start_from_disk()
-    look = away.look()
-    assert look.outcome is Outcome.UNREACHABLE
-    assert "APPRAISER_MLFLOW_URL" in look.reason
-    assert away.current is not None
-    assert (away.current.version, away.current.loaded_from) == (version, "disk")
-    assert away.current.bundle.prices(MARKET).tolist() == model.prices(MARKET).tolist()
-    away.close()
-    back = looking(deployment)
-    back.start_from_disk()
-    assert back.look().outcome is Outcome.SWAPPED
-    assert back.current is not None
-    assert back.current.loaded_from == "registry"
-    back.close()
-
-
-def test_with_the_ledger_down_nothing_new_is_believed(deployment: Deployment, champions: Champions) -> None:
-    version, _ = register(deployment, "run 0")
-    deployment.set_alias(version)
-    away = looking(deployment, ledger_url=f"postgresql+psycopg://serving:x@{nowhere()}/ledger")
-    look = away.look()
-    assert (look.outcome, away.current) == (Outcome.UNREACHABLE, None)
-    away.close()
-    assert champions.look().outcome is Outcome.SWAPPED
-
-
-def damaged_model(models: Path) -> None:
-    change_a_byte(models / "1" / FOLDER / "model.ubj")
-
-
-def damaged_memory(models: Path) -> None:
-    (models / "champion.json").write_text('{"version": 1}')
-
-
-def cut_memory(models: Path) -> None:
-    (models / "champion.json").write_text('{"version"')
-
-
-def missing_model(models: Path) -> None:
-    shutil.rmtree(models / "1")
-
-
-@pytest.mark.parametrize("damage", [damaged_model, damaged_memory, cut_memory, missing_model])
-def test_a_damaged_copy_is_not_served_and_is_fetched_again(
-    deployment: Deployment, champions: Champions, damage: Callable[[Path], None]
-) -> None:
-    version, _ = register(deployment, "run 0")
-    deployment.set_alias(version)
-    champions.look()
-    damage(deployment.folder / "models")
-    again = looking(deployment)
-    again.start_from_disk()
-    assert again.current is None
-    assert again.look().outcome is Outcome.SWAPPED
-    again.close()

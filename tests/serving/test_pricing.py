@@ -106,6 +106,18 @@ def test_millions_of_bad_rows_are_not_looked_at_one_by_one() -> None:
     assert "10000" in refused.value.refusal.rule
 
 
+def test_millions_of_made_up_fields_are_not_looked_at_one_by_one() -> None:
+    made_up = ",".join(f'"{number}":0' for number in range(200_000))
+    with pytest.raises(NoBatch) as refused:
+        parse_batch(b'{"listings": [{%b}]}' % made_up.encode(), 10_000)
+    assert refused.value.refusal == Refusal(Reason.OUT_OF_SCOPE, "listings", "more fields than 10,000 listings have")
+
+
+def test_a_full_batch_whose_texts_hold_colons_is_taken() -> None:
+    rows = [body(city="a: b: c", street=f"{number}: d") for number in range(1000)]
+    assert len(parse_batch(json.dumps({"listings": rows}).encode(), 1000).listings) == 1000
+
+
 def test_what_is_kept_of_a_refused_body_is_bounded() -> None:
     kept = pricing.bounded({"city": "x" * 9999, "owner": "somebody", "bed": {"a": ["b"] * 9999}, "bath": 1e300})
     assert kept == {"city": "x" * 200, "bed": repr({"a": ["b"] * 9999})[:200], "bath": "1e+300"}

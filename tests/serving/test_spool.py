@@ -72,6 +72,17 @@ def test_segments_are_closed_when_full_shipped_and_removed(tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_was_set_aside_is_kept_whatever_comes_after_a_restart(tmp_path: Path) -> None:
+    for number in range(2):
+        spool = Spool(tmp_path, PLENTY)
+        append(spool, b"%d" % number)
+        spool.rotate()
+        spool.set_aside(*spool.closed())
+        spool.close()
+    kept = sorted(tmp_path.glob("*.refused"))
+    assert [read_segment(path).payloads for path in kept] == [(b"0",), (b"1",)]
+
+
 def test_numbers_go_on_after_a_restart(tmp_path: Path) -> None:
     for number in range(3):
         spool = Spool(tmp_path, PLENTY)
