@@ -27,13 +27,13 @@ $(UV): requirements/uv.txt
 	@for python in python3 python3.13 python3.14 python3.12 python3.11 python3.10 /usr/bin/python3; do \
 	  if "$$python" -c 'import ensurepip, venv' 2>/dev/null; then break; else python=; fi; done; \
 	  if [ -z "$$python" ]; then echo "no Python 3 with its modules venv and ensurepip was found" >&2; exit 1; fi; \
-	  echo "installing uv with $$("$$python" --version)"; "$$python" -m venv --clear .tools
+	  echo "installing uv with $$("$$python" --version)" >&2; "$$python" -m venv --clear .tools
 	@.tools/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r $<
 	@touch $@
 
 # An environment holds what requirements/<image>.txt says and nothing else, compiled: without bytecode a step imports for 8 s.
 .envs/%/.installed: requirements/%.txt .python-version | $(UV)
-	@echo "installing the environment of $*"
+	@echo "installing the environment of $*" >&2
 	@.envs/$*/bin/python -c '' 2>/dev/null || $(UV) venv --quiet --clear .envs/$*
 	@$(UV) pip sync --quiet --compile-bytecode --require-hashes --python .envs/$* $<
 	@touch $@
