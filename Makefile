@@ -11,6 +11,8 @@ CHART_TOOLS ?= .tools/go
 helm_MODULE := helm.sh/helm/v4/cmd/helm@v4.2.4
 versitygw_MODULE := github.com/versity/versitygw/cmd/versitygw@v1.7.0
 kubeconform_MODULE := github.com/yannh/kubeconform/cmd/kubeconform@v0.7.0
+# The Lua that Argo CD has inside, as a program.
+glua_MODULE := github.com/yuin/gopher-lua/cmd/glua@v1.1.2
 actionlint_MODULE := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 PROMETHEUS := .tools/prometheus
 export UV_PYTHON := $(shell cat .python-version)
@@ -128,7 +130,7 @@ load: .envs/dev/.installed
 	@PYTHONPATH=. .envs/dev/bin/python -m tests.load
 endif
 
-charts: .envs/dev/.installed $(CHART_TOOLS)/helm $(CHART_TOOLS)/kubeconform  ## every chart with our values: CHARTS=<folder of charts>
+charts: .envs/dev/.installed $(CHART_TOOLS)/helm $(CHART_TOOLS)/kubeconform $(CHART_TOOLS)/glua  ## every chart with our values: CHARTS=<folder of charts>
 	PATH=$(abspath $(CHART_TOOLS)):$$PATH .envs/dev/bin/python -m pytest -m charts tests/argocd
 
 secrets: .envs/local/.installed  ## Secrets for the cluster with fresh random values, to apply or to seal
