@@ -69,15 +69,21 @@ def rendered(name: str) -> list[dict[str, Any]]:
     return render(name)
 
 
-def pod_of(one: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the pod that an object starts, None for one that starts none."""
+def template_of(one: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the pod that an object starts, with its labels; None for one that starts none."""
     spec = one.get("spec") or {}
     if one["kind"] == "CronJob":
         spec = spec["jobTemplate"]["spec"]
     elif one["kind"] not in ("Deployment", "StatefulSet", "DaemonSet", "Job"):
         return None
-    pod: dict[str, Any] = spec["template"]["spec"]
-    return pod
+    template: dict[str, Any] = spec["template"]
+    return template
+
+
+def pod_of(one: dict[str, Any]) -> dict[str, Any] | None:
+    """Return what the pod that an object starts consists of, None for one that starts none."""
+    template = template_of(one)
+    return template["spec"] if template else None
 
 
 def containers(one: dict[str, Any], *kinds: str) -> list[dict[str, Any]]:
