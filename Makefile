@@ -11,6 +11,8 @@ CHART_TOOLS ?= .tools/go
 helm_MODULE := helm.sh/helm/v4/cmd/helm@v4.2.4
 versitygw_MODULE := github.com/versity/versitygw/cmd/versitygw@v1.7.0
 kubeconform_MODULE := github.com/yannh/kubeconform/cmd/kubeconform@v0.7.0
+# The Lua that Argo CD has inside, as a program.
+glua_MODULE := github.com/yuin/gopher-lua/cmd/glua@v1.1.2
 actionlint_MODULE := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 PROMETHEUS := .tools/prometheus
 export UV_PYTHON := $(shell cat .python-version)
@@ -27,13 +29,13 @@ $(UV): requirements/uv.txt
 	@for python in python3 python3.13 python3.14 python3.12 python3.11 python3.10 /usr/bin/python3; do \
 	  if "$$python" -c 'import ensurepip, venv' 2>/dev/null; then break; else python=; fi; done; \
 	  if [ -z "$$python" ]; then echo "no Python 3 with its modules venv and ensurepip was found" >&2; exit 1; fi; \
-	  echo "installing uv with $$("$$python" --version)"; "$$python" -m venv --clear .tools
+	  echo "installing uv with $$("$$python" --version)" >&2; "$$python" -m venv --clear .tools
 	@.tools/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r $<
 	@touch $@
 
 # An environment holds what requirements/<image>.txt says and nothing else, compiled: without bytecode a step imports for 8 s.
 .envs/%/.installed: requirements/%.txt .python-version | $(UV)
-	@echo "installing the environment of $*"
+	@echo "installing the environment of $*" >&2
 	@.envs/$*/bin/python -c '' 2>/dev/null || $(UV) venv --quiet --clear .envs/$*
 	@$(UV) pip sync --quiet --compile-bytecode --require-hashes --python .envs/$* $<
 	@touch $@
@@ -128,7 +130,7 @@ load: .envs/dev/.installed
 	@PYTHONPATH=. .envs/dev/bin/python -m tests.load
 endif
 
-charts: .envs/dev/.installed $(CHART_TOOLS)/helm $(CHART_TOOLS)/kubeconform  ## every chart with our values: CHARTS=<folder of charts>
+charts: .envs/dev/.installed $(CHART_TOOLS)/helm $(CHART_TOOLS)/kubeconform $(CHART_TOOLS)/glua  ## every chart with our values: CHARTS=<folder of charts>
 	PATH=$(abspath $(CHART_TOOLS)):$$PATH .envs/dev/bin/python -m pytest -m charts tests/argocd
 
 secrets: .envs/local/.installed  ## Secrets for the cluster with fresh random values, to apply or to seal

@@ -11,6 +11,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from local.source_batches import SYNTHETIC, SourceUnusable, source_id
+from steps.common.settings import PREFIX, SettingRefused, read
 
 REPOSITORY: Final = Path(__file__).parent.parent
 _PORT_LIMIT: Final = 65536
@@ -107,7 +108,7 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     add("group", "1", type=_count, help="group number an http source is asked with")
     add("day", None, help="day an http source is asked with")
     add("batches", None, type=_count, help="stop after so many batches")
-    add("trials", "20", type=_count, help="trials of each sweep")
+    add("trials", "20", type=_trials, help="trials of each sweep")
     add("exit", "0", type=_flag, help="1: stop everything after the last batch")
     add("state-folder", str(REPOSITORY / ".local"), type=Path, help="folder for all state")
     parser.add_argument("--end-with-parent", action="store_true", help="stop when whoever started this is killed")
@@ -140,6 +141,14 @@ def _count(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is not at least 1")
     return value
+
+
+def _trials(text: str) -> int:
+    # By the steps' own bounds, which the DAG has too: Airflow refuses a run only once everything has been started.
+    try:
+        return read({f"{PREFIX}TRIALS": text}).trials
+    except SettingRefused as error:
+        raise argparse.ArgumentTypeError(str(error).replace(f"{PREFIX}TRIALS", text)) from error
 
 
 def _port(text: str) -> int:

@@ -69,18 +69,40 @@ def rendered(name: str) -> list[dict[str, Any]]:
     return render(name)
 
 
-def pod_of(one: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the pod that an object starts, None for one that starts none."""
+def template_of(one: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the pod that an object starts, with its labels; None for one that starts none."""
     spec = one.get("spec") or {}
     if one["kind"] == "CronJob":
         spec = spec["jobTemplate"]["spec"]
     elif one["kind"] not in ("Deployment", "StatefulSet", "DaemonSet", "Job"):
         return None
-    pod: dict[str, Any] = spec["template"]["spec"]
-    return pod
+    template: dict[str, Any] = spec["template"]
+    return template
+
+
+def pod_of(one: dict[str, Any]) -> dict[str, Any] | None:
+    """Return what the pod that an object starts consists of, None for one that starts none."""
+    template = template_of(one)
+    return template["spec"] if template else None
 
 
 def containers(one: dict[str, Any], *kinds: str) -> list[dict[str, Any]]:
     """Return the containers of the pod that an object starts, of these kinds (`containers`, `initContainers`)."""
     pod = pod_of(one) or {}
     return [container for kind in kinds or ("initContainers", "containers") for container in pod.get(kind) or []]
+
+
+def references(value: Any) -> set[tuple[str, str | None]]:
+    """Return the Secrets and keys a part of an object refers to; the key is None where the whole is mounted."""
+    found: set[tuple[str, str | None]] = set()
+    if isinstance(value, dict):
+        if isinstance(reference := value.get("secretKeyRef"), dict):
+            found.add((reference["name"], reference["key"]))
+        if isinstance(reference := value.get("secretRef"), dict):
+            found.add((reference["name"], None))
+        if isinstance(secret := value.get("secret"), dict) and "secretName" in secret:
+            found.add((secret["secretName"], None))
+        return found.union(*map(references, value.values()))
+    if isinstance(value, list):
+        return found.union(*map(references, value))
+    return found

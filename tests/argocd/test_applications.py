@@ -78,10 +78,3 @@ def test_every_destination_has_its_namespace() -> None:
     made = {one["metadata"]["name"] for one in documents(NAMESPACES.read_text())}
     # Somebody else's, where one Service is put.
     assert {destination["namespace"] for destination in PROJECT["spec"]["destinations"]} - made == {"kube-system"}
-
-
-def test_applications_have_a_health_of_their_own() -> None:
-    (settings,) = documents((ARGOCD / "argocd-cm.yaml").read_text())
-    rule = settings["data"]["resource.customizations.health.argoproj.io_Application"]
-    assert settings["metadata"]["name"] == "argocd-cm"
-    assert "obj.status.health.status" in rule

@@ -13,6 +13,7 @@ from steps.common.tables.rights import DATABASES
 from steps.common.tables.upgrade import servers
 from tests.argocd.deployment import ARGOCD, values
 from tests.argocd.rendering import containers, helm, pod_of, render, rendered
+from tests.servers import ROOT
 
 pytestmark = pytest.mark.charts
 DIGEST = f"sha256:{'0' * 64}"
@@ -124,6 +125,19 @@ def test_what_is_refused(options: str, sentence: str) -> None:
     done = helm("template", "x", str(ARGOCD / "chart"), "--set", options)
     assert done.returncode != 0
     assert sentence in done.stderr
+
+
+@pytest.mark.parametrize(("version", "taken"), [("1.29.15", False), ("1.30.0", True), ("1.30.4-eks-a737599", True)])
+def test_a_kubernetes_without_a_sleep_before_the_end_is_refused(version: str, taken: bool) -> None:
+    on = f"serving.enabled=true,image.repository=x/y,image.digest={DIGEST}"
+    done = helm("template", "x", str(ARGOCD / "chart"), "--set", on, "--kube-version", version)
+    assert (done.returncode == 0) is taken, done.stderr
+    assert ("incompatible with Kubernetes" in done.stderr) is not taken
+
+
+def test_the_readme_asks_for_the_kubernetes_that_the_chart_takes() -> None:
+    oldest = yaml.safe_load((ARGOCD / "chart/Chart.yaml").read_text())["kubeVersion"].removeprefix(">=")
+    assert f"cluster ({oldest.removesuffix('.0-0')} or newer)" in (ROOT / "README.md").read_text()
 
 
 @pytest.mark.parametrize(

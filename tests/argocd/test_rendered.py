@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.argocd.deployment import APPLICATIONS, ARGOCD, OURS, described, documents
-from tests.argocd.rendering import containers, pod_of, rendered
+from tests.argocd.rendering import containers, pod_of, references, rendered
 from tests.repository.secret_looking import secret_looking
 
 pytestmark = pytest.mark.charts
@@ -84,22 +84,6 @@ def test_every_container_that_stays_has_probes(name: str) -> None:
     assert {key: probes for key, probes in missing.items() if probes} == {
         key: probes for key, probes in NOT_SETTABLE.items() if key[0] == name
     }
-
-
-def references(value: Any) -> set[tuple[str, str | None]]:
-    """Return the Secrets and keys a part of an object refers to; the key is None where the whole is mounted."""
-    found: set[tuple[str, str | None]] = set()
-    if isinstance(value, dict):
-        if isinstance(reference := value.get("secretKeyRef"), dict):
-            found.add((reference["name"], reference["key"]))
-        if isinstance(reference := value.get("secretRef"), dict):
-            found.add((reference["name"], None))
-        if isinstance(secret := value.get("secret"), dict) and "secretName" in secret:
-            found.add((secret["secretName"], None))
-        return found.union(*map(references, value.values()))
-    if isinstance(value, list):
-        return found.union(*map(references, value))
-    return found
 
 
 @pytest.mark.parametrize("name", APPLICATIONS)
