@@ -24,7 +24,7 @@ from steps.common import logs
 from steps.common.logs import log
 from steps.common.settings import PREFIX, SettingRefused
 from steps.common.tables import revisions
-from steps.common.tables.revisions import MIGRATIONS
+from steps.common.tables.revisions import MIGRATIONS, VERSION_TABLE
 from steps.common.tables.rights import DATABASES, LOGINS, Database
 
 _SUPERUSER_URL: Final = f"{PREFIX}SUPERUSER_URL"
@@ -92,7 +92,7 @@ def _migrate(connection: Connection, database: Database) -> None:
 def _grant(connection: Connection, database: Database) -> None:
     assert database.tables is not None  # noqa: S101  # only databases with tables of ours come here
     for role, rights in database.rights.items():
-        for table in database.tables.tables:
+        for table in (*database.tables.tables, VERSION_TABLE):
             _execute(connection, "REVOKE ALL ON {table} FROM {role}", table=table, role=role)
         for table, allowed in rights.items():
             _execute(connection, f"GRANT {', '.join(allowed)} ON {{table}} TO {{role}}", table=table, role=role)
