@@ -9,6 +9,8 @@ beside it. Only those values change, so comments and the order of keys stay.
 Eleven workflows may do this in the same second. Each takes the branch's newest commit, makes its edit on that and
 pushes; git takes the first and refuses the others, who begin again. The edit is made anew instead of rebased: two
 images stand on neighbouring lines, which git calls a conflict. Neither work tree nor index of the clone is touched.
+
+An image of a later commit is not replaced by an older one: a job that failed can be run again days after.
 """
 
 from __future__ import annotations
@@ -38,6 +40,10 @@ _AUTHOR: Final = ("github-actions[bot]", "41898282+github-actions[bot]@users.nor
 
 class DigestHasNoPlace(Exception):
     """Nothing deploys this image, or not by digest; the sentence says which file wants what."""
+
+
+class NewerIsDeployed(Exception):
+    """An image of a later commit is in place and stays there."""
 
 
 class GitRefused(Exception):
@@ -109,10 +115,23 @@ class Branch:
         self._name = name
 
     def head(self) -> str:
-        """Fetch the branch and return its newest commit."""
+        """Fetch the branch with all its history, which a workflow's clone lacks, and return its newest commit."""
         here = f"refs/remotes/{self._remote}/{self._name}"
-        self._git("fetch", "--quiet", self._remote, f"+refs/heads/{self._name}:{here}")
+        shallow = self._git("rev-parse", "--is-shallow-repository").strip() == "true"
+        deeper = ("--unshallow",) if shallow else ()
+        self._git("fetch", "--quiet", *deeper, self._remote, f"+refs/heads/{self._name}:{here}")
         return self._git("rev-parse", here).strip()
+
+    def deployed(self, head: str, name: str) -> str | None:
+        """Return the commit that the image of a name was last deployed of, None where it never was."""
+        title = f"--grep=^Deploy {name} of [0-9a-f]{{12}}$"
+        said = self._git("log", "-1", "--extended-regexp", title, "--format=%b", head)
+        found = re.search(r"^built from ([0-9a-f]{40})\.$", said, re.MULTILINE)
+        return found[1] if found else None
+
+    def came_after(self, head: str, commit: str, earlier: str) -> bool:
+        """Tell whether a commit descends from an earlier one; not where it is gone from the branch's history."""
+        return commit in self._git("rev-list", "--ancestry-path", f"{earlier}..{head}").split()
 
     def texts(self, commit: str) -> dict[str, str]:
         """Return the files of a commit in which images stand."""
@@ -159,18 +178,27 @@ class Branch:
         return ended.stdout
 
 
-def deploy(branch: Branch, reference: str, message: str) -> list[str]:
+def deploy(branch: Branch, reference: str, revision: str) -> list[str]:
     """Put a reference into every file that deploys its image, as one commit; return the files that had to change.
 
-    Raises DigestHasNoPlace, and GitRefused where another was quicker: nothing is changed then.
+    Raises DigestHasNoPlace, NewerIsDeployed, and GitRefused where another was quicker: nothing is changed then.
     """
+    image, digest = reference.split("@")
+    name = image.rpartition("/")[2]
     head = branch.head()
+    deployed = branch.deployed(head, name)
+    if deployed and deployed != revision and branch.came_after(head, deployed, revision):
+        raise NewerIsDeployed(
+            f"{name} of {deployed[:12]} is deployed, which came after {revision[:12]}: "
+            "start the workflow again, it builds the newest commit"
+        )
     texts = branch.texts(head)
     wanted = {path: rewritten(path, text, reference) for path, text in texts.items()}
     if all(text is None for text in wanted.values()):
-        raise DigestHasNoPlace(f"neither {_STEPS} nor a file of {_VALUES} deploys {reference.partition('@')[0]}")
+        raise DigestHasNoPlace(f"neither {_STEPS} nor a file of {_VALUES} deploys {image}")
     changed = {path: text for path, text in wanted.items() if text is not None and text != texts[path]}
     if changed:
+        message = f"Deploy {name} of {revision[:12]}\n\n{image} is {digest},\nbuilt from {revision}.\n"
         branch.push(branch.commit(head, changed, message))
     return sorted(changed)
 
@@ -186,13 +214,10 @@ def main() -> int:
     options = parser.parse_args()
     if not re.fullmatch(r"[a-z0-9./-]+@sha256:[0-9a-f]{64}", options.reference):
         parser.error(f"{options.reference!r} is not an image by digest (name@sha256:…)")
-    image, digest = options.reference.split("@")
-    title = f"Deploy {image.rpartition('/')[2]} of {options.revision[:12]}"
-    message = f"{title}\n\n{image} is {digest},\nbuilt from {options.revision}.\n"
     branch = Branch(Path.cwd(), options.remote, options.branch)
     for left in reversed(range(options.rounds)):
         try:
-            changed = deploy(branch, options.reference, message)
+            changed = deploy(branch, options.reference, options.revision)
         except GitRefused as refused:
             sys.stderr.write(f"{refused}\n")
             if not left:
@@ -208,5 +233,5 @@ def main() -> int:
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except DigestHasNoPlace as nowhere:
-        sys.exit(str(nowhere))
+    except (DigestHasNoPlace, NewerIsDeployed) as refused:
+        sys.exit(str(refused))

@@ -32,6 +32,7 @@ class Settings(BaseModel):
     source_group: int = Field(default=1, ge=0, description="group number the data API is asked with")
     source_day: str | None = Field(default=None, description="day the data API is asked with")
     source_id: str | None = Field(default=None, description="identity of the source; a ledger belongs to one")
+    upgrade_seconds: float = Field(default=300, ge=0, description="longest wait for tables this image was built for")
     answer_seconds: float = Field(default=600, gt=0, description="deadline for one whole answer of the source")
     answer_megabytes: int = Field(default=200, gt=0, description="largest answer of the source, unpacked, kept in /tmp")
     answer_growth: float = Field(default=10, gt=1, description="largest answer, in times the rows of the largest batch")

@@ -26,6 +26,7 @@ from steps.common.stopping import STOPPED, Stopped, stoppable
 from steps.common.store import ledger
 from steps.common.store.connection import Unreachable, advisory_lock, open_engine
 from steps.common.store.ledger import Alert, Claim, Completion, Fenced, UnknownRun, Verdict
+from steps.common.store.upgrading import UpgradeMissing, wait_for_upgrades
 
 DONE: Final = 0
 RETRY: Final = 1
@@ -155,6 +156,7 @@ def main(step: Step, arguments: Sequence[str] | None = None, description: str | 
 
     def body() -> int:
         with closing(Job(step.name, options, settings.read(os.environ))) as job:
+            wait_for_upgrades(job.settings)
             return errand(job) if errand else run(step, job)
 
     with stoppable():
@@ -177,7 +179,7 @@ _ENDINGS: Final[tuple[tuple[tuple[type[BaseException], ...], str, int], ...]] = 
     ((NothingToDo,), "nothing to do", NOTHING_TO_DO),
     ((Fenced,), "fenced", FENCED),
     ((Refused, UnknownRun, SettingRefused), "failed for good", FAILED),
-    ((Unreachable, TimeoutError), "failed, will be tried again", RETRY),
+    ((Unreachable, UpgradeMissing, TimeoutError), "failed, will be tried again", RETRY),
     ((Stopped,), "stopped, will be tried again", STOPPED),
 )
 

@@ -131,6 +131,32 @@ def test_a_second_time_changes_nothing(remote: Remote) -> None:
     assert git(remote.path, "rev-parse", "main") == head
 
 
+def commit(remote: Remote, name: str) -> str:
+    change(remote.clone(name), {"README.md": f"Read {name}.\n"})
+    return git(remote.path, "rev-parse", "main").strip()
+
+
+def test_a_job_run_again_does_not_replace_the_image_of_a_later_commit(remote: Remote) -> None:
+    older, newer = commit(remote, "older"), commit(remote, "newer")
+    reference = reference_of("tune")
+    assert write(remote.clone("first"), reference, "--revision", newer)[0] == 0
+    code, said = write(remote.clone("again"), f"{reference[:-1]}0", "--revision", older)
+    assert code == 1
+    assert f"tune of {newer[:12]} is deployed, which came after {older[:12]}" in said
+    assert reference in remote.text("dags/images.yaml")
+    # Another image of the older commit, and the same commit built once more, are no steps back.
+    assert write(remote.clone("another"), reference_of("train"), "--revision", older)[0] == 0
+    assert write(remote.clone("rebuilt"), f"{reference[:-1]}1", "--revision", newer)[0] == 0
+    assert f"{reference[:-1]}1" in remote.text("dags/images.yaml")
+
+
+def test_an_image_of_a_commit_that_is_gone_from_the_branch_can_be_replaced(remote: Remote) -> None:
+    assert write(remote.clone("gone"), reference_of("tune"))[0] == 0
+    newer = f"{reference_of('tune')[:-1]}0"
+    assert write(remote.clone("writer"), newer, "--revision", commit(remote, "kept"))[0] == 0
+    assert newer in remote.text("dags/images.yaml")
+
+
 def test_a_branch_that_takes_no_push_is_said_in_its_own_words(remote: Remote) -> None:
     hook = remote.path / "hooks" / "pre-receive"
     hook.write_text("#!/bin/sh\necho 'main takes merges alone' >&2\nexit 1\n")

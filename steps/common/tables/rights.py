@@ -9,6 +9,7 @@ from typing import Final
 from sqlalchemy import MetaData
 
 from steps.common.tables import clean, ledger, optuna, raw
+from steps.common.tables.revisions import VERSION_TABLE
 
 APPEND: Final = ("SELECT", "INSERT")
 REPLACE: Final = ("SELECT", "INSERT", "DELETE")
@@ -24,8 +25,8 @@ LOGINS: Final = ("pipeline", "serving", "mlflow", "airflow")
 
 
 def on_every(tables: MetaData, rights: tuple[str, ...]) -> Rights:
-    """Return the same rights on every table of a database."""
-    return dict.fromkeys(tables.tables, rights)
+    """Return the same rights on every table of a database, and that of asking which revision they are of."""
+    return {**dict.fromkeys(tables.tables, rights), VERSION_TABLE: READ}
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Make or upgrade every database: `python -m steps.common.tables.upgrade [--databases raw clean …]`.
 
-As superuser, on each server in this order: roles, databases, tables by Alembic, rights. Repeating it changes nothing.
+As superuser, on each server in this order: roles, databases, tables by Alembic, rights. Repeating it changes nothing,
+and tables that newer code has upgraded are left as they are: code is rolled back without them.
 Variables: APPRAISER_SUPERUSER_URL, or APPRAISER_SUPERUSER_URL_<DATABASE> for each database whose server is another; and
 APPRAISER_PASSWORD_<ROLE> for each role that logs in. A server gets the roles of its own databases and no others.
 """
@@ -11,7 +12,6 @@ import argparse
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Final
 
 from alembic import command
@@ -20,10 +20,13 @@ from psycopg import sql
 from sqlalchemy import URL, Connection, create_engine, make_url, text
 from sqlalchemy.exc import OperationalError
 
+from steps.common import logs
+from steps.common.logs import log
 from steps.common.settings import PREFIX, SettingRefused
+from steps.common.tables import revisions
+from steps.common.tables.revisions import MIGRATIONS, VERSION_TABLE
 from steps.common.tables.rights import DATABASES, LOGINS, Database
 
-_MIGRATIONS = Path(__file__).parent / "migrations"
 _SUPERUSER_URL: Final = f"{PREFIX}SUPERUSER_URL"
 # Two upgrades at once (two pods of a migration Job) take turns.
 _UPGRADE_LOCK = 7_310_001
@@ -62,24 +65,34 @@ def make_database(connection: Connection, database: Database) -> None:
 
 
 def make_tables(url: URL, database: Database) -> None:
-    """Bring a database's tables to the newest revision and give the working roles their rights."""
+    """Bring a database's tables to the newest revision known here and give the working roles their rights."""
     engine = create_engine(url.set(database=database.name))
+    there = revisions.stored(engine)
     with engine.begin() as connection:
         _execute(connection, "SET ROLE {owner}", owner=database.owner)
-        config = Config()
-        config.set_main_option("script_location", str(_MIGRATIONS))
-        config.set_main_option("version_locations", str(_MIGRATIONS / database.name))
-        config.set_main_option("path_separator", "newline")
-        config.attributes.update(connection=connection, target_metadata=database.tables)
-        command.upgrade(config, "head")
+        if revisions.is_newer(there, database.name):
+            # Alembic refuses a revision it cannot find: after a revert every sync failed, and no rights were given.
+            newest = revisions.known(database.name)[-1]
+            log().warning("newer_tables_left_alone", database=database.name, revision=there, newest_known=newest)
+        else:
+            _migrate(connection, database)
         _grant(connection, database)
     engine.dispose()
+
+
+def _migrate(connection: Connection, database: Database) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.set_main_option("version_locations", str(MIGRATIONS / database.name))
+    config.set_main_option("path_separator", "newline")
+    config.attributes.update(connection=connection, target_metadata=database.tables)
+    command.upgrade(config, "head")
 
 
 def _grant(connection: Connection, database: Database) -> None:
     assert database.tables is not None  # noqa: S101  # only databases with tables of ours come here
     for role, rights in database.rights.items():
-        for table in database.tables.tables:
+        for table in (*database.tables.tables, VERSION_TABLE):
             _execute(connection, "REVOKE ALL ON {table} FROM {role}", table=table, role=role)
         for table, allowed in rights.items():
             _execute(connection, f"GRANT {', '.join(allowed)} ON {{table}} TO {{role}}", table=table, role=role)
@@ -130,6 +143,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m steps.common.tables.upgrade", description=__doc__)
     parser.add_argument("--databases", nargs="+", choices=DATABASES, default=list(DATABASES))
     options = parser.parse_args()
+    logs.start("upgrade")
     for url, names in servers(os.environ, options.databases).items():
         try:
             upgrade(url, _passwords(os.environ), names)

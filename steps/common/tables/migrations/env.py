@@ -2,12 +2,13 @@
 
 from alembic import context
 
+from steps.common.tables.revisions import VERSION_TABLE
+
 config = context.config
 context.configure(
     connection=config.attributes["connection"],
     target_metadata=config.attributes["target_metadata"],
-    # Optuna's own database already has a table called alembic_version.
-    version_table="schema_version",
+    version_table=VERSION_TABLE,
     transaction_per_migration=False,
     compare_type=True,
 )

@@ -10,6 +10,7 @@ import pytest
 
 from local.postgres import SUPERUSER, Server
 from steps.common.settings import SettingRefused
+from steps.common.tables.revisions import known
 from steps.common.tables.rights import DATABASES
 from steps.common.tables.upgrade import servers
 from tests.servers import ROOT, free_loopback_port, started_server
@@ -53,6 +54,26 @@ def test_each_server_gets_its_own_databases_and_roles(server: Server, another: S
     url = another.url(SUPERUSER, "raw").replace("+psycopg", "")
     with psycopg.connect(url, user="pipeline", password=passwords["APPRAISER_PASSWORD_PIPELINE"]) as connection:
         assert connection.execute("SELECT count(*) FROM batches").fetchone() == (0,)
+
+
+def test_tables_of_newer_code_are_left_and_everything_else_is_done(another: Server) -> None:
+    superuser = {"APPRAISER_SUPERUSER_URL": another.url(SUPERUSER, "postgres")}
+    assert upgrade("raw", **superuser, APPRAISER_PASSWORD_PIPELINE="before").returncode == 0
+    with another.connect(SUPERUSER, "raw") as connection:
+        connection.execute("ALTER TABLE batches ADD COLUMN of_newer_code text")
+        connection.execute("UPDATE schema_version SET version_num = '9999'")
+        connection.execute("REVOKE ALL ON batches FROM pipeline")
+    done = upgrade("raw", "clean", **superuser, APPRAISER_PASSWORD_PIPELINE="rotated")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(done.stdout.splitlines()) == 1
+    assert f"newer_tables_left_alone database=raw revision=9999 newest_known={known('raw')[-1]}" in done.stdout
+    for database, query in (
+        ("raw", "SELECT count(of_newer_code) FROM batches"),
+        ("clean", "SELECT count(*) FROM refusals"),
+    ):
+        url = another.url(SUPERUSER, database).replace("+psycopg", "")
+        with psycopg.connect(url, user="pipeline", password="rotated") as connection:
+            assert connection.execute(query).fetchone() == (0,)
 
 
 ONE = "postgresql+psycopg://postgres:p@one:5432/postgres"
