@@ -107,6 +107,7 @@ def _check_elsewhere(deployment: Deployment, read: Bundle) -> None:
         {**HOUSE, "zip_code": "01007", "state": "state 0", "city": "city 0", "prev_sold_date": None},
         {**HOUSE, "acre_lot": None, "city": None, "brokered_by": None, "street": None},
         {**HOUSE, "bed": 444},
+        {**HOUSE, "acre_lot": " ", "city": "\t", "brokered_by": "", "street": "NaN"},
     ]
     listings = deployment.folder / "raw.json"
     listings.write_text(json.dumps(raw))
@@ -122,7 +123,8 @@ def _check_elsewhere(deployment: Deployment, read: Bundle) -> None:
     known = [house(**{name: value for name, value in row.items() if name != "price"}) for row in raw[:3]]
     assert answer["price"][:3] == read.prices(known).tolist()
     assert answer["price"][3] != answer["price"][3], "what is no listing has no price"
-    assert answer["refused"] == ["", "", "", "bed: Input should be less than or equal to 50"]
+    assert answer["price"][4] == answer["price"][2], "a blank text is a gap as None is"
+    assert answer["refused"] == ["", "", "", "bed: Input should be less than or equal to 50", ""]
     assert str(ROOT) not in answer["code"]
 
 
