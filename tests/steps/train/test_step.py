@@ -37,8 +37,8 @@ def tuned(deployment: Deployment, run_id: str = "r", **data: Any) -> Claim:
 
 
 def train(deployment: Deployment, run_id: str = "r", **named: Any) -> str:
-    """Run the step and return what it printed; it must end well, or be killed where wanted."""
-    done = deployment.run("train", "--run-id", run_id, **named)
+    """Run the step, without the sweep's database as in its pod; it must end well, or be killed where wanted."""
+    done = deployment.run("train", "--run-id", run_id, APPRAISER_OPTUNA_URL="", **named)
     assert done.returncode == (-signal.SIGKILL if named else DONE), done.stdout + done.stderr
     return done.stdout
 
