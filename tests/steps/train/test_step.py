@@ -161,6 +161,16 @@ def test_what_a_killed_upload_left_is_marked_as_failed(deployment: Deployment) -
     assert deployment.tracking.get_logged_model(pending.model_id).status.name == "FAILED"
 
 
+def test_the_next_attempt_adopts_the_version_and_tells_so(deployment: Deployment) -> None:
+    first = tuned(deployment, rows=300)
+    train(deployment)
+    second = deployment.claim("r2", 0, done="tune", adopting=first)
+    assert "adopted from an earlier attempt" in train(deployment, "r2")
+    check_version(deployment, first)
+    tags = deployment.tracking.get_run(pipeline_run(deployment.tracking, second)).data.tags
+    assert (tags["appraiser.train.version"], tags["appraiser.train.adopted_from"]) == ("1", "r")
+
+
 def test_two_at_once_register_one_version(deployment: Deployment) -> None:
     claim = tuned(deployment, rows=300)
     both = [deployment.start("train", "--run-id", "r") for _ in range(2)]
