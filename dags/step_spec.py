@@ -25,7 +25,7 @@ DATABASES: Final = {
     "validate": ("raw", "clean", "ledger"),
     "clean": ("raw", "clean", "ledger"),
     "tune": ("clean", "ledger", "optuna"),
-    "train": ("clean", "ledger", "optuna"),
+    "train": ("clean", "ledger"),
     "evaluate": ("clean", "ledger"),
     "promote": ("ledger",),
 }

@@ -187,7 +187,7 @@ def parse(raw: Mapping[str, str | None]) -> PricedListing | Refusal:
     `raw` maps the twelve source fields to their text as received; None, a blank text and `NaN` are missing.
     The first broken rule in the order of the fields is the one reported. Never raises.
     """
-    given = {name: text for name, text in raw.items() if not _is_missing(text)}
+    given = {name: text for name, text in raw.items() if not is_missing(text)}
     try:
         return _validate(given)
     except ValidationError as error:
@@ -196,7 +196,7 @@ def parse(raw: Mapping[str, str | None]) -> PricedListing | Refusal:
 
 def parse_field(name: str, text: str | None) -> Value | Refusal:
     """Return what one field's text means: the value `parse` would give the listing, or the refusal. Never raises."""
-    if text is None or _is_missing(text):
+    if text is None or is_missing(text):
         return Refusal(Reason.MISSING, name, "is required") if name in _REQUIRED else None
     # The rules of an identifier leave such a number as it is, and there is a new one in nearly every row.
     if name in _IDENTIFIERS and (whole := _whole(text)) is not None:
@@ -207,7 +207,8 @@ def parse_field(name: str, text: str | None) -> Value | Refusal:
         return _refusal(error, name)
 
 
-def _is_missing(text: str | None) -> bool:
+def is_missing(text: str | None) -> bool:
+    """Tell whether a raw text says nothing: None, a blank one, or a word for a gap such as `NaN`."""
     return text in _MISSING_TEXT or (text is not None and text.isspace())
 
 

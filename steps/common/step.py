@@ -121,7 +121,8 @@ class Step:
     completion speaks of; anything but that completion's digest means it has to be done again. `arguments` adds
     options of the step's own. `errands` are what else the module does for an operator, by the option that asks for
     it (`rollback` for `--rollback`): they need no run, have no claim, and return the exit code. `claim(job)` is how
-    a run comes by its claim, where it is not there yet: fetch, the first step, makes it.
+    a run comes by its claim, where it is not there yet: fetch, the first step, makes it. `adopt(job, completion,
+    worked)` tells MLflow of work taken over from the claim `worked`, before the completion row, perhaps twice.
     """
 
     name: str
@@ -130,6 +131,7 @@ class Step:
     arguments: Callable[[argparse.ArgumentParser], None] | None = None
     errands: Mapping[str, Callable[[Job], int]] = field(default_factory=dict)
     claim: Callable[[Job], Claim] | None = None
+    adopt: Callable[[Job, Completion, Claim], None] | None = None
 
     @property
     def previous(self) -> str | None:
@@ -212,14 +214,16 @@ def _claim_of_run(job: Job) -> Claim:
 def _run_claimed(step: Step, job: Job, began: float) -> int:
     if step.previous and job.completed(step.previous).exit_code:
         raise NothingToDo(f"{step.previous} ended the run early; its log and the ledger say why")
-    known = done_before(step, job) or adopted(step, job)
+    known = done_before(step, job)
+    if known is None:
+        with job.ledger.connect() as connection:
+            ledger.refuse_if_fenced(connection, job.claim)
+        known = adopted(step, job)
     if known is not None:
         how = "adopted from an earlier attempt" if known.adopted_from else "done before"
         log().info("nothing_repeated", how=how, digest=known.digest)
         logs.close(title(job), [("nothing repeated", f"this step was {how}")], f"exit code {known.exit_code}")
         return known.exit_code
-    with job.ledger.connect() as connection:
-        ledger.refuse_if_fenced(connection, job.claim)
     result = step.perform(job)
     complete(job, result, time.monotonic() - began)
     logs.close(title(job), result.lines, f"exit code {result.exit_code}")
@@ -252,16 +256,15 @@ def adopted(step: Step, job: Job) -> Completion | None:
     if step.previous and job.completed(step.previous).adopted_from is None:
         return None
     with job.ledger.connect() as connection:
-        found = [
-            known
-            for earlier in ledger.earlier_attempts(connection, job.claim)
-            if (known := ledger.completion(connection, earlier.claim_id, step.name)) is not None
-        ]
+        earlier = {one.claim_id: one for one in ledger.earlier_attempts(connection, job.claim)}
+        found = [done for one in earlier if (done := ledger.completion(connection, one, step.name)) is not None]
     # A step that ended its attempt early is judged again: STALE is to be decided anew, not inherited.
     known = next((known for known in found if known.exit_code == DONE), None)
     if known is None or step.recheck(job, known) != known.digest:
         return None
     source = known.adopted_from or known.claim_id
+    if step.adopt:
+        step.adopt(job, known, earlier[source])
     mine = Completion(job.claim.claim_id, step.name, known.exit_code, known.digest, known.summary, source, 0.0)
     with job.ledger.begin() as connection:
         ledger.refuse_if_fenced(connection, job.claim)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, Final
@@ -177,6 +177,21 @@ def pipeline_run(tracking: Tracking, claim: Claim) -> str:
     if known is None:
         raise Unreachable(SETTING, tracking.address, "a run that was made a moment ago is not found")
     return str(known.info.run_id)
+
+
+def take_over(tracking: Tracking, claim: Claim, worked: Claim, step: str) -> str:
+    """Return the MLflow run of a claim's pipeline run, with a tag that names the run a step's work is adopted from."""
+    run = pipeline_run(tracking, claim)
+    tag(tracking, run, {f"{step}.adopted_from": worked.run_id})
+    return run
+
+
+def end_overtaken(tracking: Tracking, earlier: Iterable[Claim]) -> None:
+    """End, as KILLED, the MLflow runs that earlier attempts at a batch left open: they may commit nothing any more."""
+    for claim in earlier:
+        known = find_run(tracking, {_RUN_KEY: run_key(claim)})
+        if known is not None and known.info.status == "RUNNING":
+            tracking.set_terminated(known.info.run_id, "KILLED")
 
 
 def nested_run(tracking: Tracking, parent: str, key: str, name: str) -> str:

@@ -9,9 +9,21 @@ Commit boundaries: artifacts, evidence, completion.
 """
 
 import sys
+from typing import Final
 
-from steps.common.step import Step, main
+from steps.common.step import Job, Step, main
+from steps.common.store.ledger import Claim, Completion
+from steps.common.tracking import Tracking, take_over
 from steps.evaluate.measure import perform, recheck
 
+
+def adopt(job: Job, completion: Completion, worked: Claim) -> None:
+    """Tell MLflow whose comparison this run takes over; metrics, plots and report stay with that run."""
+    del completion  # promote reads the evidence in the ledger
+    take_over(Tracking(job.settings), job.claim, worked, "evaluate")
+
+
+EVALUATE: Final = Step("evaluate", perform, recheck, adopt=adopt)
+
 if __name__ == "__main__":
-    sys.exit(main(Step("evaluate", perform, recheck), description=__doc__))
+    sys.exit(main(EVALUATE, description=__doc__))

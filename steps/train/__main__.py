@@ -31,9 +31,9 @@ from steps.common.logs import committed, log
 from steps.common.registry import DOWNLOAD_SECONDS, MODEL
 from steps.common.step import Job, Refused, Result, Step, main
 from steps.common.store import ledger, models
-from steps.common.store.ledger import Completion
+from steps.common.store.ledger import Claim, Completion
 from steps.common.store.models import ModelFile, ModelVersion
-from steps.common.tracking import Tracking, log_metrics, nested_run, pipeline_run, run_key, tag
+from steps.common.tracking import Tracking, log_metrics, nested_run, pipeline_run, run_key, tag, take_over
 from steps.train import model_directory, registering, train
 from steps.train.build import build
 from steps.train.registering import Registered
@@ -148,6 +148,13 @@ def recheck(job: Job, completion: Completion) -> str | None:
     return _digest(version, files) if there else None
 
 
+def adopt(job: Job, completion: Completion, worked: Claim) -> None:
+    """Tell MLflow which version this run takes over."""
+    tracking = Tracking(job.settings)
+    run = take_over(tracking, job.claim, worked, "train")
+    tag(tracking, run, {"train.version": completion.summary["version"]})
+
+
 def _digest(version: int, files: Sequence[ModelFile]) -> str:
     plain = [version, sorted((file.path, file.sha256) for file in files)]
     return hashlib.sha256(json.dumps(plain).encode()).hexdigest()
@@ -165,4 +172,5 @@ def _lines(summary: Mapping[str, Any], card: Mapping[str, Any]) -> list[tuple[st
 
 
 if __name__ == "__main__":
-    sys.exit(main(Step("train", perform, recheck, arguments, {"reproduce": reproduce}), description=__doc__))
+    step = Step("train", perform, recheck, arguments, {"reproduce": reproduce}, adopt=adopt)
+    sys.exit(main(step, description=__doc__))

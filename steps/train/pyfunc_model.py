@@ -15,9 +15,7 @@ from mlflow.pyfunc import PythonModel, PythonModelContext
 from pydantic import ValidationError
 
 from steps.common import bundle
-from steps.common.listing import LISTING_FIELDS, Listing
-
-_MISSING_TEXT = frozenset({"", "NaN", "nan", "None", "null"})
+from steps.common.listing import LISTING_FIELDS, Listing, is_missing
 
 
 class HousePrice(PythonModel):  # type: ignore[misc]  # mlflow ships no types
@@ -47,12 +45,16 @@ class HousePrice(PythonModel):  # type: ignore[misc]  # mlflow ships no types
 
 
 def _listing(row: dict[Any, Any]) -> Listing | str:
-    given = {name: value for name, value in row.items() if not pd.isna(value) and value not in _MISSING_TEXT}
+    given = {name: value for name, value in row.items() if not _is_gap(value)}
     try:
         return Listing.model_validate(given)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         return f"{first['loc'][0]}: {first['msg']}"
+
+
+def _is_gap(value: Any) -> bool:
+    return is_missing(value) if isinstance(value, str) else bool(pd.isna(value))
 
 
 set_model(HousePrice())

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from optuna import Study
@@ -24,8 +24,8 @@ from steps.common.step import NOTHING_TO_DO, Job, Refused, Result, Step, main
 from steps.common.store import ledger, models
 from steps.common.store.clean import Listings
 from steps.common.store.connection import advisory_lock
-from steps.common.store.ledger import Completion
-from steps.common.tracking import Tracking, pipeline_run, tag
+from steps.common.store.ledger import Claim, Completion
+from steps.common.tracking import Tracking, pipeline_run, tag, take_over
 from steps.tune import tune
 from steps.tune.baselines import BASELINES, rmse
 from steps.tune.folds import Fold, TooFewHouses, make_folds, sample
@@ -77,8 +77,15 @@ def perform(job: Job) -> Result:
     }  # fmt: skip
     tag(tracking, below, {"study": name, "champion": champion or "none", "best_trial": choice.trial})
     tracking.set_terminated(below, "FINISHED")
-    tag(tracking, run, {"tune.sweep_run": below, "tune.cv_rmse": choice.rmse, "tune.trials": summary["trials"]})
+    _tell(tracking, run, summary)
     return Result(tune.digest(name, choice), summary, _lines(summary))
+
+
+def _tell(tracking: Tracking, run: str, summary: Mapping[str, Any]) -> None:
+    below = sweep_run(tracking, run, str(summary["study"]))
+    tag(tracking, run, {
+        "tune.sweep_run": below, "tune.cv_rmse": summary["cv_rmse"], "tune.trials": summary["trials"],
+    })  # fmt: skip
 
 
 def _folds(train: Listings, threads: int) -> list[Fold]:
@@ -156,5 +163,11 @@ def recheck(job: Job, completion: Completion) -> str | None:
     return tune.digest(name, choice) if choice else None
 
 
+def adopt(job: Job, completion: Completion, worked: Claim) -> None:
+    """Tell MLflow whose sweep this run takes over, and what came of it."""
+    tracking = Tracking(job.settings)
+    _tell(tracking, take_over(tracking, job.claim, worked, "tune"), completion.summary)
+
+
 if __name__ == "__main__":
-    sys.exit(main(Step("tune", perform, recheck, add_arguments), description=__doc__))
+    sys.exit(main(Step("tune", perform, recheck, add_arguments, adopt=adopt), description=__doc__))

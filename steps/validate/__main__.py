@@ -1,7 +1,8 @@
 """Judge a batch: is it usable, what changed, is that worth a training? Then write down what a training may learn from.
 
 Verdicts: QUARANTINE (exit 100: the batch is in no data set, somebody has to look), SKIP (cleaned for later trainings,
-no training now), TRAIN. Verdict and reasons are tags of the pipeline run's MLflow run too, which is made here.
+no training now), TRAIN. Verdict and reasons are tags of the pipeline run's MLflow run too, which is made here, also
+where they are taken over from an earlier attempt; the runs such attempts left open are ended.
 
 The version before the one in production prices the batch as well. Where it is clearly better there is an alert,
 ROLLBACK_ADVISED, and with --allow-rollback true the alias goes back to it, once; the rest of the verdict then speaks of
@@ -25,8 +26,8 @@ from steps.common import registry
 from steps.common.logs import committed, log
 from steps.common.step import DONE, FAILED, Job, Refused, Result, Step, main
 from steps.common.store import clean, decisions, ledger, predictions, raw
-from steps.common.store.ledger import Alert, Completion, Verdict
-from steps.common.tracking import Tracking, pipeline_run, tell_verdict
+from steps.common.store.ledger import Alert, Claim, Completion, Verdict
+from steps.common.tracking import Tracking, end_overtaken, pipeline_run, take_over, tell_verdict
 from steps.common.verdicts import QUARANTINE, SKIP, TRAIN
 from steps.validate.batch import Batch, gather
 from steps.validate.going_back import with_look_back
@@ -67,6 +68,7 @@ def perform(job: Job) -> Result:
     tracking = Tracking(job.settings)
     # What may not answer is asked first: nobody wants to parse a hundred megabytes to hear that MLflow is down.
     champion = registry.incumbent(tracking, job.ledger)
+    _end_overtaken(job, tracking)
     run = pipeline_run(tracking, job.claim)
     batch = _batch(job)
     log().info("parsed", rows=len(batch), refused=len(batch) - int(batch.kept.sum()))
@@ -93,6 +95,25 @@ def recheck(job: Job, completion: Completion) -> str | None:
         known = ledger.verdict(connection, completion.claim_id, "validate")
         frozen = ledger.frozen_dataset(connection, completion.claim_id)
     return None if known is None else _digest(known.verdict, known.reasons, frozen)
+
+
+def adopt(job: Job, completion: Completion, worked: Claim) -> None:
+    """Tell MLflow the verdict this run takes over, as if it had been given here."""
+    del completion  # the verdict says more
+    tracking = Tracking(job.settings)
+    _end_overtaken(job, tracking)
+    run = take_over(tracking, job.claim, worked, "validate")
+    with job.ledger.connect() as connection:
+        known = ledger.verdict(connection, worked.claim_id, "validate")
+    assert known is not None  # noqa: S101  # its digest was computed a moment ago
+    tell_verdict(tracking, run, "validate", known.verdict, known.reasons, ends=known.verdict != TRAIN)
+    committed("told")
+
+
+def _end_overtaken(job: Job, tracking: Tracking) -> None:
+    with job.ledger.connect() as connection:
+        attempts = ledger.attempts(connection, job.source_id, job.claim.batch_number)
+    end_overtaken(tracking, [claim for claim, _ in attempts if claim.claim_id < job.claim.claim_id])
 
 
 def _batch(job: Job) -> Batch:
@@ -195,7 +216,7 @@ def _lines(report: Report, decision: Decision) -> list[tuple[str, object]]:
     ]
 
 
-VALIDATE: Final = Step("validate", perform, recheck, add_arguments)
+VALIDATE: Final = Step("validate", perform, recheck, add_arguments, adopt=adopt)
 
 if __name__ == "__main__":
     sys.exit(main(VALIDATE, description=__doc__))

@@ -19,7 +19,7 @@ STEPS = {
     "validate": ("medium", 30, ["raw", "clean", "ledger"]),
     "clean": ("medium", 30, ["raw", "clean", "ledger"]),
     "tune": ("large", 120, ["clean", "ledger", "optuna"]),
-    "train": ("large", 60, ["clean", "ledger", "optuna"]),
+    "train": ("large", 60, ["clean", "ledger"]),
     "evaluate": ("large", 60, ["clean", "ledger"]),
     "promote": ("small", 10, ["ledger"]),
 }

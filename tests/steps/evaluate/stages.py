@@ -111,9 +111,9 @@ def put_into_production(deployment: Deployment, version: int) -> None:
 
 def run(run_id: str) -> int:
     """Run the step in this process, led by the environment; return its exit code."""
-    from steps.evaluate.measure import perform, recheck
+    from steps.evaluate.__main__ import EVALUATE
 
-    return step.main(step.Step("evaluate", perform, recheck), ["--run-id", run_id])
+    return step.main(EVALUATE, ["--run-id", run_id])
 
 
 def promote(run_id: str) -> int:

@@ -176,6 +176,8 @@ def test_taken_up_by_the_next_attempt_it_is_adopted(deployment: Deployment, caps
     assert done.adopted_from == first.claim_id
     assert len(deployment.rows("evidence")) == 1
     assert promote("r2") == DONE
+    tags = deployment.tracking.get_run(pipeline_run(deployment.tracking, second)).data.tags
+    assert tags["appraiser.evaluate.adopted_from"] == "r1"
 
 
 def test_errors_that_were_lost_or_changed_are_measured_again(deployment: Deployment) -> None:

@@ -37,8 +37,8 @@ def tuned(deployment: Deployment, run_id: str = "r", **data: Any) -> Claim:
 
 
 def train(deployment: Deployment, run_id: str = "r", **named: Any) -> str:
-    """Run the step and return what it printed; it must end well, or be killed where wanted."""
-    done = deployment.run("train", "--run-id", run_id, **named)
+    """Run the step, without the sweep's database as in its pod; it must end well, or be killed where wanted."""
+    done = deployment.run("train", "--run-id", run_id, APPRAISER_OPTUNA_URL="", **named)
     assert done.returncode == (-signal.SIGKILL if named else DONE), done.stdout + done.stderr
     return done.stdout
 
@@ -107,6 +107,7 @@ def _check_elsewhere(deployment: Deployment, read: Bundle) -> None:
         {**HOUSE, "zip_code": "01007", "state": "state 0", "city": "city 0", "prev_sold_date": None},
         {**HOUSE, "acre_lot": None, "city": None, "brokered_by": None, "street": None},
         {**HOUSE, "bed": 444},
+        {**HOUSE, "acre_lot": " ", "city": "\t", "brokered_by": "", "street": "NaN"},
     ]
     listings = deployment.folder / "raw.json"
     listings.write_text(json.dumps(raw))
@@ -122,7 +123,8 @@ def _check_elsewhere(deployment: Deployment, read: Bundle) -> None:
     known = [house(**{name: value for name, value in row.items() if name != "price"}) for row in raw[:3]]
     assert answer["price"][:3] == read.prices(known).tolist()
     assert answer["price"][3] != answer["price"][3], "what is no listing has no price"
-    assert answer["refused"] == ["", "", "", "bed: Input should be less than or equal to 50"]
+    assert answer["price"][4] == answer["price"][2], "a blank text is a gap as None is"
+    assert answer["refused"] == ["", "", "", "bed: Input should be less than or equal to 50", ""]
     assert str(ROOT) not in answer["code"]
 
 
@@ -157,6 +159,16 @@ def test_what_a_killed_upload_left_is_marked_as_failed(deployment: Deployment) -
     train(deployment)
     check_everything(deployment, claim)
     assert deployment.tracking.get_logged_model(pending.model_id).status.name == "FAILED"
+
+
+def test_the_next_attempt_adopts_the_version_and_tells_so(deployment: Deployment) -> None:
+    first = tuned(deployment, rows=300)
+    train(deployment)
+    second = deployment.claim("r2", 0, done="tune", adopting=first)
+    assert "adopted from an earlier attempt" in train(deployment, "r2")
+    check_version(deployment, first)
+    tags = deployment.tracking.get_run(pipeline_run(deployment.tracking, second)).data.tags
+    assert (tags["appraiser.train.version"], tags["appraiser.train.adopted_from"]) == ("1", "r")
 
 
 def test_two_at_once_register_one_version(deployment: Deployment) -> None:

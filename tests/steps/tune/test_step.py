@@ -167,6 +167,19 @@ def test_a_later_run_tries_the_champions_parameters_in_a_study_of_its_own(deploy
     assert set(origins.values()) == {"sampler"}
 
 
+def test_the_next_attempt_adopts_the_sweep_and_tells_so(deployment: Deployment) -> None:
+    first = cleaned(deployment, "r", rows=300)
+    tune(deployment)
+    second = deployment.claim("r2", 0, done="clean", adopting=first)
+    assert "adopted from an earlier attempt" in tune(deployment, "r2")
+    given, adopted = (
+        deployment.tracking.get_run(pipeline_run(deployment.tracking, claim)).data.tags for claim in (first, second)
+    )
+    assert adopted["appraiser.tune.adopted_from"] == "r"
+    for name in ("appraiser.tune.sweep_run", "appraiser.tune.cv_rmse"):
+        assert adopted[name] == given[name]
+
+
 def test_a_batch_that_is_skipped_ends_the_run_early(deployment: Deployment) -> None:
     claim = cleaned(deployment, "r", rows=50, verdict="SKIP")
     for _ in range(2):

@@ -3,6 +3,7 @@
 import ast
 import re
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from steps.common.store.ledger import Claim
 from tests.servers import ROOT, free_loopback_port
 from tests.steps.batches import changed, claimed, fetched, rows, store, times
 from tests.steps.deployment import SOURCE, Deployment
-from tests.steps.validate.stages import in_production, left, validate, verdict
+from tests.steps.validate.stages import in_production, left, told, validate, verdict
 
 _text = (ROOT / "steps/validate/__main__.py").read_text()
 _stated = re.search(r"Commit boundaries: ([a-z_, \n]+)\.", ast.get_docstring(ast.parse(_text)) or "")
@@ -106,6 +107,55 @@ def test_the_next_attempt_adopts_the_verdict_and_fences_off_this_one(
     claimed(deployment, "later", 1)
     assert validate("late") == FENCED
     assert late.claim_id not in {row["claim_id"] for row in deployment.rows("dataset_batches")}
+
+
+@pytest.mark.parametrize(("count", "verdict_", "status"), [(0, "TRAIN", "RUNNING"), (1, "SKIP", "FINISHED")])
+def test_an_adopted_verdict_is_told_in_a_run_of_its_own(
+    deployment: Deployment, count: int, verdict_: str, status: str
+) -> None:
+    if count:
+        in_production(deployment, BEFORE)
+    first = fetched(deployment, "r", count, rows(1200, seed=count))
+    assert validate("r") == DONE
+    second = deployment.claim("r2", count, done="fetch", adopting=first)
+    killed = deployment.run("validate", "--run-id", "r2", killed_at="told")
+    assert killed.returncode == -9, killed.stdout
+    assert [row["claim_id"] for row in deployment.rows("verdicts")][-1] == first.claim_id
+    third = deployment.claim("r3", count, done="fetch", adopting=first)
+    assert validate("r3") == DONE
+    runs = [told(deployment, claim) for claim in (first, second, third)]
+    # Those overtaken are ended, one that had said its last is left as it was.
+    overtaken = "KILLED" if status == "RUNNING" else "FINISHED"
+    assert [run.info.status for run in runs] == [overtaken, overtaken, status]
+    given, *adopted = [tags_of(run) for run in runs]
+    assert given["appraiser.validate.verdict"] == verdict_
+    assert adopted == [{**given, "appraiser.validate.adopted_from": "r"}] * 2
+
+
+def tags_of(run: Any) -> dict[str, str]:
+    """Return what validate has told of a run."""
+    return {name: value for name, value in run.data.tags.items() if name.startswith("appraiser.validate.")}
+
+
+def test_a_verdict_given_anew_ends_the_run_that_was_overtaken(deployment: Deployment) -> None:
+    first = fetched(deployment, "r", 0, BEFORE)
+    assert deployment.run("validate", "--run-id", "r", killed_at="told").returncode == -9
+    second = deployment.claim("r2", 0, done="fetch", adopting=first)
+    assert validate("r2") == DONE
+    assert [told(deployment, claim).info.status for claim in (first, second)] == ["KILLED", "RUNNING"]
+    assert "appraiser.validate.adopted_from" not in tags_of(told(deployment, second))
+
+
+def test_nothing_is_adopted_while_mlflow_is_down(deployment: Deployment) -> None:
+    first = fetched(deployment, "r", 0, rows(300))
+    assert validate("r") == DONE
+    second = deployment.claim("r2", 0, done="fetch", adopting=first)
+    address = f"http://127.0.0.1:{free_loopback_port()}"
+    ended = deployment.run("validate", "--run-id", "r2", APPRAISER_MLFLOW_URL=address)
+    assert ended.returncode == RETRY, ended.stdout
+    assert {row["claim_id"] for row in deployment.rows("completions") if row["step"] == "validate"} == {first.claim_id}
+    assert validate("r2") == DONE
+    assert told(deployment, second).data.tags["appraiser.validate.adopted_from"] == "r"
 
 
 def test_no_fetch_no_verdict(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
