@@ -23,6 +23,7 @@ from serving import answers, manual, model_info, pricing, problems
 from serving.champion import Champions
 from serving.gate import Gate, Guard
 from serving.history import History
+from serving.ledger_watch import LedgerWatch
 from serving.metrics import Metrics, Observed
 from serving.predictions import Shipper
 from serving.prices import Prices
@@ -33,8 +34,8 @@ from serving.trace import Trace, trace_of
 from steps.common.store.connection import open_engine
 from steps.common.tracking import Tracking
 
-_LEDGER_SECONDS: Final = (3, 10)  # to connect, for a statement
-_RAW_SECONDS: Final = (5, 60)
+_LEDGER_SECONDS: Final = (3, 10, 13)  # to connect, for a statement, until a server that says nothing is given up
+_RAW_SECONDS: Final = (5, 60, 65)
 _LARGEST: Final = 2**31 - 1
 _MEGABYTE: Final = 1 << 20
 
@@ -53,10 +54,15 @@ class Service:
     history: History
     metrics: Metrics
     readers: ThreadPoolExecutor
+    scraper: ThreadPoolExecutor
 
     async def read[T](self, work: Callable[[], T]) -> T:
         """Return what a blocking read of the ledger gives."""
         return await asyncio.get_running_loop().run_in_executor(self.readers, work)
+
+    async def metrics_text(self) -> bytes:
+        """Return the metrics; whatever keeps the readers of the ledger busy does not hold them up."""
+        return await asyncio.get_running_loop().run_in_executor(self.scraper, self.metrics.text)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -110,12 +116,21 @@ def _open(settings: Settings, metrics: Metrics, parts: ExitStack) -> Service:
     models = Path(settings.needed("state_folder")) / "models"
     champions = Champions(Tracking(settings), ledger, models, settings.poll_seconds)
     prices = parts.enter_context(closing(Prices(champions, spool, metrics, settings.batch_rows)))
-    readers = parts.enter_context(ThreadPoolExecutor(2, thread_name_prefix="reader"))
-    history = History(ledger)
-    metrics.registry.register(Observed(champions, spool, shipper, history.figures))
+    watch = LedgerWatch(ledger)
+    metrics.registry.register(Observed(champions, spool, shipper, watch.figures))
     champions.start_from_disk()
     shipper.start()
-    return Service(settings, champions, prices, history, metrics, readers)
+    watch.start()
+    parts.callback(watch.close)
+    threads = [_threads(parts, name, count) for name, count in (("reader", 2), ("scraper", 1))]
+    return Service(settings, champions, prices, History(ledger), metrics, *threads)
+
+
+def _threads(parts: ExitStack, name: str, count: int) -> ThreadPoolExecutor:
+    """Return threads that are not waited for at the end: shipping comes first, whatever holds up a read."""
+    made = ThreadPoolExecutor(count, thread_name_prefix=name)
+    parts.callback(made.shutdown, wait=False, cancel_futures=True)
+    return made
 
 
 def spool_folder(settings: Settings) -> Path:
@@ -217,8 +232,7 @@ def _add_model_routes(app: FastAPI) -> None:
     @app.get("/metrics", **manual.text_route("Service"))
     async def metrics(request: Request) -> Response:
         """Return the metrics in Prometheus' text format."""
-        text = await _service(request).read(_service(request).metrics.text)
-        return Response(text, media_type=manual.METRICS_TYPE)
+        return Response(await _service(request).metrics_text(), media_type=manual.METRICS_TYPE)
 
 
 def _admit(request: Request) -> None:

@@ -1,4 +1,4 @@
-"""What the page shows of the past, read from the ledger alone: versions, batches, alerts. Briefly kept.
+"""What the page shows of the past, read from the ledger alone: versions, batches, alerts.
 
 The ledger's absence is nobody else's trouble: only these routes answer that it is down.
 """
@@ -6,29 +6,20 @@ The ledger's absence is nobody else's trouble: only these routes answer that it 
 from __future__ import annotations
 
 import dataclasses
-import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import SQLAlchemyError
 
 from serving import answers
+from serving.ledger_reads import LedgerReads
 from serving.problems import Kind, Refused
-from steps.common.logs import log
 from steps.common.step import ORDER
-from steps.common.store import figures as sums
 from steps.common.store import history as rows
 from steps.common.store import models, versions
-from steps.common.store.connection import Unreachable
-from steps.common.store.figures import Figures
 from steps.common.store.history import BatchRecord, Given
 from steps.common.store.versions import Comparison, VersionRecord
 
-_KEPT_SECONDS: Final = 5.0
-_FIGURES_SECONDS: Final = 15.0
-_MOST_KEPT: Final = 256
 _COMPARISONS: Final = 20
 _ALERTS_OF_BATCH: Final = 100
 _REFUSALS: Final = frozenset({"HOLD", "REJECT", "STALE"})
@@ -38,65 +29,38 @@ Page = dict[str, Any]
 
 
 class History:
-    """The ledger for readers; what was asked a moment ago is answered again without asking it."""
+    """The ledger for readers, as pages."""
 
     def __init__(self, ledger: Engine) -> None:
-        self._ledger = ledger
-        self._kept: dict[object, tuple[float, Any]] = {}
-        self._turn = threading.Lock()
+        self._reads = LedgerReads(ledger)
 
     def models(self, limit: int, offset: int) -> Page:
         """Return a page of versions."""
-        return self._once(("models", limit, offset), lambda connection: _models(connection, limit, offset))
+        return self._reads.once(("models", limit, offset), lambda connection: _models(connection, limit, offset))
 
     def model(self, version: int) -> Page:
         """Return a version; raise Refused where the ledger has none of that number."""
-        found = self._once(("model", version), lambda connection: _model(connection, version))
+        found = self._reads.once(("model", version), lambda connection: _model(connection, version))
         return self._there(found, f"The ledger has no version {version}.")
 
     def batches(self, limit: int, offset: int) -> Page:
         """Return a page of batches."""
-        return self._once(("batches", limit, offset), lambda connection: _batches(connection, limit, offset))
+        return self._reads.once(("batches", limit, offset), lambda connection: _batches(connection, limit, offset))
 
     def batch(self, number: int) -> Page:
         """Return a batch; raise Refused where the ledger has none of that number."""
-        found = self._once(("batch", number), lambda connection: _batch(connection, number))
+        found = self._reads.once(("batch", number), lambda connection: _batch(connection, number))
         return self._there(found, f"The ledger has no batch {number}.")
 
     def alerts(self, limit: int, offset: int) -> Page:
         """Return a page of alerts."""
-        return self._once(("alerts", limit, offset), lambda connection: _alerts(connection, limit, offset))
-
-    def figures(self) -> Figures | None:
-        """Return what the ledger adds up to, None while it is down; never raises."""
-        try:
-            return self._once("figures", sums.figures, _FIGURES_SECONDS)
-        except Refused:
-            return None
+        return self._reads.once(("alerts", limit, offset), lambda connection: _alerts(connection, limit, offset))
 
     @staticmethod
     def _there(found: Page | None, sentence: str) -> Page:
         if found is None:
             raise Refused(Kind.NOT_FOUND, sentence)
         return found
-
-    def _once[T](self, key: object, read: Callable[[Connection], T], seconds: float = _KEPT_SECONDS) -> T:
-        # One at a time: many who ask at once, asking the same, get one answer.
-        with self._turn:
-            until, value = self._kept.get(key, (0.0, None))
-            if time.monotonic() < until:
-                kept: T = value
-                return kept
-            try:
-                with self._ledger.connect() as connection:
-                    found = read(connection)
-            except (Unreachable, SQLAlchemyError) as error:
-                log().warning("ledger_down", reason=str(error).split("\n", 1)[0])
-                raise Refused(Kind.LEDGER_DOWN, "The ledger does not answer; prices are not affected.") from None
-            if len(self._kept) >= _MOST_KEPT:
-                self._kept.clear()
-            self._kept[key] = (time.monotonic() + seconds, found)
-            return found
 
 
 def _models(connection: Connection, limit: int, offset: int) -> Page:

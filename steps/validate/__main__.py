@@ -27,6 +27,7 @@ from steps.common.logs import committed, log
 from steps.common.step import DONE, FAILED, Job, Refused, Result, Step, main
 from steps.common.store import clean, decisions, ledger, predictions, raw
 from steps.common.store.ledger import Alert, Claim, Completion, Verdict
+from steps.common.store.predictions import Asked
 from steps.common.tracking import Tracking, end_overtaken, pipeline_run, take_over, tell_verdict
 from steps.common.verdicts import QUARANTINE, SKIP, TRAIN
 from steps.validate.batch import Batch, gather
@@ -75,7 +76,9 @@ def perform(job: Job) -> Result:
     before = _reference(job)
     report = look(batch, before, policy)
     if before is not None and not report.faults:
-        report = dataclasses.replace(report, inputs=inputs_drift(*_asked(job), before, policy))
+        asked = _asked(job)
+        inputs = inputs_drift(asked.rows, asked.counts, before, policy)
+        report = dataclasses.replace(report, inputs=inputs, inputs_until=asked.until)
     if champion is not None and not report.faults:
         with scoring(job, tracking, batch, policy) as at_work:
             report = with_look_back(at_work, champion, report, allowed=job.options.allow_rollback == "true")
@@ -142,11 +145,11 @@ def _reference(job: Job) -> Reference | None:
     return reference(rows, counts)
 
 
-def _asked(job: Job) -> tuple[int, dict[str, dict[str, int]]]:
-    """Return what people have asked the API about since the last verdict, counted."""
+def _asked(job: Job) -> Asked:
+    """Return what people have asked the API about that no verdict speaks of yet, counted."""
     with job.ledger.connect() as connection:
-        since = decisions.last_judged_at(connection, job.source_id)
-    with job.raw.connect() as connection:
+        since = decisions.inputs_read_until(connection, job.source_id)
+    with job.raw.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
         return predictions.asked_since(connection, since)
 
 

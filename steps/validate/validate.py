@@ -10,6 +10,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from steps.common.verdicts import QUARANTINE, facts
@@ -34,7 +35,7 @@ class Report:
     `batches_before` are those it was compared with. `champion` and `retrain_value` are of the version in production
     when the verdict was given, `previous` is the one before beside the one there was when the run began; with
     `champion_unusable`, why it cannot be scored, there is none of them. `inputs` is the drift of what people have asked
-    the API about since the last verdict, empty where nobody asked.
+    the API about since the last verdict, empty where nobody asked; the newest of it was served at `inputs_until`.
     """
 
     batch: int
@@ -44,6 +45,7 @@ class Report:
     faults: tuple[Reason, ...]
     drift: Mapping[str, Drift] | None = None
     inputs: Mapping[str, Drift] | None = None
+    inputs_until: datetime | None = None
     champion: ChampionError | None = None
     champion_unusable: str | None = None
     previous: LookBack | None = None
@@ -66,6 +68,8 @@ def _plain(value: Any) -> Any:
         return {str(key): _plain(held) for key, held in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(held) for held in value]
+    if isinstance(value, datetime):
+        return value.isoformat()
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

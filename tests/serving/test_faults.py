@@ -13,15 +13,15 @@ from typing import Any
 
 import pytest
 
-from local.credentials import Credentials
-from local.postgres import Server
-from local.processes import Processes
 from steps.common import bundle, registry
-from tests.servers import free_loopback_port, fresh_databases, upgrade
+from tests.servers import free_loopback_port, fresh_databases
 from tests.serving.callers import BODIES, CALLERS, Load, load
+from tests.serving.own_postgres import OwnPostgres, own
 from tests.serving.running import Service, body, environment, register, running, stored
 from tests.steps.common.listings import house
 from tests.steps.deployment import Deployment, change_a_byte
+
+__all__ = ["own"]
 
 
 def variables(deployment: Deployment, state: Path | None = None, **changes: str) -> dict[str, str]:
@@ -97,36 +97,6 @@ def test_kill_9_under_load_loses_and_doubles_nothing(deployment: Deployment) -> 
     # What was stored and not answered any more: at most what was under way at each kill.
     assert len(rows) - len(made.answered) <= 3 * CALLERS
     assert made.refused == Counter()
-
-
-@pytest.fixture
-def own(tmp_path: Path) -> Iterator["OwnPostgres"]:
-    """Return a PostgreSQL that may be stopped."""
-    tmp_path.chmod(0o755)
-    own = OwnPostgres(tmp_path, free_loopback_port())
-    own.start()
-    upgrade(own.server)
-    yield own
-    own.stop()
-
-
-class OwnPostgres:
-    """A server of a test's own, which can be stopped and started again."""
-
-    def __init__(self, folder: Path, port: int) -> None:
-        self._folder = folder
-        self._processes = Processes(folder / "logs")
-        self.server = Server(folder / "server", port, Credentials(folder / "secrets"))
-
-    def start(self) -> None:
-        """Start it and wait."""
-        self.server.start(self._processes)
-        self._processes.serve({"postgres": self.server.answers}, 60)
-
-    def stop(self) -> None:
-        """Stop it and wait."""
-        self._processes.stop_all()
-        self._processes = Processes(self._folder / "logs")
 
 
 @pytest.mark.parametrize("seconds", [3, pytest.param(60, marks=pytest.mark.faults)])

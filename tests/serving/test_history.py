@@ -165,7 +165,6 @@ def test_an_alias_moved_by_hand_is_where_it_is(deployment: Deployment, history: 
 def test_a_ledger_that_is_down_is_a_problem_of_these_routes() -> None:
     engine = create_engine(f"postgresql+psycopg://serving:x@127.0.0.1:{free_loopback_port()}/ledger")
     history = History(engine)
-    assert history.figures() is None
     with pytest.raises(Refused) as refused:
         history.models(20, 0)
     assert refused.value.kind is Kind.LEDGER_DOWN

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
 import psycopg
-from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event, make_url
+from psycopg.abc import PQGen
+from sqlalchemy import Connection, Dialect, Engine, ExceptionContext, create_engine, event, make_url
 from sqlalchemy.exc import OperationalError
 
 from steps.common.settings import PREFIX, Settings
@@ -16,6 +18,8 @@ _CONNECT_SECONDS: Final = 10
 _STATEMENT_SECONDS: Final = 300
 # A server that vanished without a word is noticed after this, not after the kernel's two hours.
 _SILENCE_SECONDS: Final = 30
+# How often a wait for the server looks whether it has been interrupted.
+_INTERVAL_SECONDS: Final = 0.1
 
 
 class Unreachable(Exception):
@@ -25,16 +29,52 @@ class Unreachable(Exception):
         super().__init__(f"{setting}: no answer from {address}: {cause}")
 
 
+class _Bounded(psycopg.Connection[Any]):
+    """A connection that is given up where the server does not answer for so long."""
+
+    answer_seconds: float | None = None
+
+    def wait[T](self, gen: PQGen[T], interval: float = _INTERVAL_SECONDS, timeout: float | None = None) -> T:
+        """Wait for an answer, psycopg's way but for the limit."""
+        began = time.monotonic()
+        try:
+            return super().wait(gen, interval, self.answer_seconds if timeout is None else timeout)
+        except psycopg.OperationalError:
+            if self.answer_seconds is None or time.monotonic() - began < self.answer_seconds:
+                raise
+            # An answer that comes later would be taken for the next statement's.
+            self.close()
+            raise psycopg.OperationalError(f"nothing was heard for {self.answer_seconds:g} s") from None
+
+
 def open_engine(
-    settings: Settings, name: str, connect_seconds: int = _CONNECT_SECONDS, statement_seconds: int = _STATEMENT_SECONDS
-) -> Engine:
+    settings: Settings, name: str, connect_seconds: int = _CONNECT_SECONDS, statement_seconds: int = _STATEMENT_SECONDS,
+    answer_seconds: float | None = None,
+) -> Engine:  # fmt: skip
     """Return the engine of a database named by its setting (`raw_url` …); connects at the first use.
 
-    Connection failures come out as Unreachable, with the address and the variable's name.
+    Connection failures come out as Unreachable, with the address and the variable's name; so does, after
+    `answer_seconds`, a server that is there and says nothing. Each statement has so long, COPY each of its blocks.
     """
     engine = create_engine(make_url(settings.needed(name)), **engine_options(connect_seconds, statement_seconds))
     name_failures(engine, name)
+    if answer_seconds is not None:
+        _bound_answers(engine, answer_seconds)
     return engine
+
+
+def _bound_answers(engine: Engine, seconds: float) -> None:
+    """Give up connections of an engine that are not answered in time.
+
+    The server's own statement_timeout says nothing while its process is stopped or waits for its disk, and the
+    kernel's time-outs neither, since its kernel still acknowledges what is sent.
+    """
+
+    @event.listens_for(engine, "do_connect")
+    def _connect(_dialect: Dialect, _record: object, words: list[Any], options: dict[str, Any]) -> _Bounded:
+        connection = _Bounded.connect(*words, **options)
+        connection.answer_seconds = seconds
+        return connection
 
 
 def read_only(engine: Engine) -> Engine:

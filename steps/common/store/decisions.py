@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Connection, and_, func, or_, select
+from sqlalchemy import Connection, DateTime, and_, cast, func, or_, select
 
 from steps.common.store.models import AliasEvent
 from steps.common.tables import ledger
@@ -35,11 +35,15 @@ def moves_by_hand(connection: Connection) -> list[AliasEvent]:
     return [AliasEvent(**{name: getattr(row, name) for name in AliasEvent.__dataclass_fields__}) for row in rows]
 
 
-def last_judged_at(connection: Connection, source_id: str) -> datetime | None:
-    """Return when validate gave its newest verdict on a batch of a source; None before the first."""
+def inputs_read_until(connection: Connection, source_id: str) -> datetime | None:
+    """Return when the newest input was served that a verdict on a batch of a source speaks of; None before the first.
+
+    Not when the verdict was given: what was served while validate worked, or waited in a spool then, is in none yet.
+    """
     claims, given = ledger.claims, ledger.verdicts
+    until = cast(given.c.report["inputs_until"].as_string(), DateTime(timezone=True))
     newest: datetime | None = connection.scalar(
-        select(func.max(given.c.decided_at))
+        select(func.max(until))
         .join(claims, claims.c.claim_id == given.c.claim_id)
         .where(claims.c.source_id == source_id, given.c.step == "validate")
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -53,11 +53,24 @@ def add(connection: Connection, rows: Sequence[Prediction]) -> int:
     return connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount
 
 
-def asked_since(connection: Connection, since: dt.datetime | None) -> tuple[int, dict[str, dict[str, int]]]:
-    """Return how many priced houses people asked about since a time, and how often with which text in each field."""
+@dataclass(frozen=True)
+class Asked:
+    """Priced houses people asked about: how many, how often with which text in each field, and when the newest was."""
+
+    rows: int
+    counts: Mapping[str, Mapping[str, int]]
+    until: dt.datetime | None
+
+
+def asked_since(connection: Connection, since: dt.datetime | None) -> Asked:
+    """Return what people asked after a time, or ever.
+
+    `until` is by the same clocks as `since`, those of who served: what was served after it has not been read. In two
+    statements, so read from one snapshot.
+    """
     served = raw.predictions.c
     wanted = [served.status == PRICED] + ([] if since is None else [served.served_at > since])
-    count = connection.scalar(select(func.count()).select_from(raw.predictions).where(*wanted))
+    count, until = connection.execute(select(func.count(), func.max(served.served_at)).where(*wanted)).one()
     given = func.jsonb_each_text(served.input).table_valued("key", "value").render_derived()
     rows = connection.execute(
         select(given.c.key, given.c.value, func.count())
@@ -68,4 +81,4 @@ def asked_since(connection: Connection, since: dt.datetime | None) -> tuple[int,
     found: dict[str, dict[str, int]] = {}
     for field, text, times in rows:
         found.setdefault(field, {})[text] = times
-    return int(count or 0), found
+    return Asked(count, found, until)

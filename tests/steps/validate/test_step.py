@@ -1,13 +1,17 @@
 """The validate step on a real PostgreSQL and a real MLflow: each verdict, and what it leaves behind."""
 
+import datetime as dt
 import json
+import uuid
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import create_engine, text
 
 from steps.common import registry
 from steps.common.listing import SPLIT_VERSION
 from steps.common.step import DONE, FAILED, NOTHING_TO_DO
+from steps.common.store import predictions
+from steps.common.store.predictions import PRICED, Prediction
 from tests.steps.batches import Row, changed, claimed, fetched, finish, rows, times
 from tests.steps.deployment import Deployment, change_a_byte
 from tests.steps.validate.champion import crown, train
@@ -234,3 +238,32 @@ def test_a_finished_batch_that_is_not_in_clean_is_missed(
     fetched(deployment, "r", 1, redraw())
     assert validate("r") == FAILED
     assert "CLEAN has no listings of finished batch 0" in said(capsys)
+
+
+def serve(deployment: Deployment, minutes_ago: int, some: list[Row]) -> None:
+    """Ship predictions of so many minutes ago, as serving does."""
+    at = dt.datetime.now(dt.UTC) - dt.timedelta(minutes=minutes_ago)
+    shipped = [
+        Prediction(str(uuid.uuid4()), at, "r", "/predict", json.dumps(row), 100_000.0, 1, PRICED, None) for row in some
+    ]
+    engine = create_engine(deployment.databases.url("raw", "serving"))
+    with engine.begin() as connection:
+        predictions.add(connection, shipped)
+    engine.dispose()
+
+
+def test_every_input_is_in_one_verdict_however_late_it_comes(deployment: Deployment) -> None:
+    passed(deployment, "r0", 0, BEFORE)
+    serve(deployment, 60, redraw(1))
+    first = passed(deployment, "r1", 1, redraw(2))
+    # Served before that verdict was given, and not in RAW yet when validate read.
+    serve(deployment, 30, changed(redraw(3), house_size=times(3)))
+    second, third = passed(deployment, "r2", 2, redraw(4)), passed(deployment, "r3", 3, redraw(5))
+    assert [
+        "ASKED_OTHERWISE" in codes(verdict(deployment, claim)) for claim in (first, second, third)
+    ] == [False, True, False]  # fmt: skip
+    assert [bool(verdict(deployment, claim).report["inputs"]) for claim in (first, second, third)] == [
+        True,
+        True,
+        False,
+    ]

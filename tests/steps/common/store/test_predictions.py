@@ -7,7 +7,7 @@ import uuid
 from sqlalchemy import create_engine
 
 from steps.common.store import predictions
-from steps.common.store.predictions import PRICED, REFUSED, Prediction
+from steps.common.store.predictions import PRICED, REFUSED, Asked, Prediction
 from tests.servers import Databases
 
 NOON = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)
@@ -34,6 +34,7 @@ def test_what_was_asked_since_a_time_is_counted_by_field_and_text(databases: Dat
         nothing = predictions.asked_since(connection, NOON + dt.timedelta(hours=1))
     adding.dispose()
     reading.dispose()
-    assert everything == (4, {"bed": {"3": 3, "4.5": 1}, "state": {"ohio": 1, "maine": 1}})
-    assert later == (2, {"bed": {"4.5": 1, "3": 1}})
-    assert nothing == (0, {})
+    newest = NOON + dt.timedelta(minutes=4)
+    assert everything == Asked(4, {"bed": {"3": 3, "4.5": 1}, "state": {"ohio": 1, "maine": 1}}, newest)
+    assert later == Asked(2, {"bed": {"4.5": 1, "3": 1}}, newest)
+    assert nothing == Asked(0, {}, None)
