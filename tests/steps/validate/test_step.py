@@ -112,6 +112,32 @@ def test_an_abandoned_batch_is_in_no_data(deployment: Deployment) -> None:
     assert list(frozen(deployment, after)) == [0, 2]
 
 
+def test_a_batch_that_is_refused_when_it_is_judged_again_is_in_no_data_from_then_on(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_production(deployment, BEFORE)
+    passed(deployment, "r1", 1, [*redraw(), *rows(60, seed=3, price="1.0")], outcome="HOLD")
+    again = claimed(deployment, "by hand", 1, force=True)
+    with monkeypatch.context() as patched:
+        patched.setenv("APPRAISER_VALIDATE_POLICY", json.dumps({"refused_share": 0.01}))
+        assert validate("by hand") == FAILED
+    assert verdict(deployment, again).verdict == "QUARANTINE"
+    after = fetched(deployment, "r2", 2, redraw(2))
+    assert validate("r2") == DONE
+    assert list(frozen(deployment, after)) == [0, 2]
+    assert verdict(deployment, after).report["batches_before"] == [0]
+
+
+def test_an_attempt_given_up_leaves_a_batch_in_the_data_that_was_found_good_before(deployment: Deployment) -> None:
+    in_production(deployment, BEFORE)
+    passed(deployment, "r1", 1, redraw(), outcome="SKIP")
+    finish(deployment, claimed(deployment, "by hand", 1, force=True), "ABANDONED")
+    after = fetched(deployment, "r2", 2, redraw(2))
+    assert validate("r2") == DONE
+    assert list(frozen(deployment, after)) == [0, 1, 2]
+    assert verdict(deployment, after).report["batches_before"] == [0, 1]
+
+
 def test_a_batch_of_nothing_usable(deployment: Deployment) -> None:
     claim = fetched(deployment, "r", 0, rows(40, price="1.0"))
     assert validate("r") == FAILED
