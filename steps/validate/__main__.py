@@ -22,9 +22,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from steps.common import registry
+from steps.common.dataset import of_another_scope
+from steps.common.listing import SCOPE_VERSION
 from steps.common.logs import committed, log
 from steps.common.step import DONE, FAILED, Job, Refused, Result, Step, main
-from steps.common.store import clean, decisions, ledger, predictions, raw
+from steps.common.store import clean, cleanings, decisions, ledger, predictions, raw
 from steps.common.store.ledger import Alert, Completion, Verdict
 from steps.common.tracking import Tracking, pipeline_run, tell_verdict
 from steps.common.verdicts import QUARANTINE, SKIP, TRAIN
@@ -71,7 +73,7 @@ def perform(job: Job) -> Result:
     batch = _batch(job)
     log().info("parsed", rows=len(batch), refused=len(batch) - int(batch.kept.sum()))
     before = _reference(job)
-    report = look(batch, before, policy)
+    report = dataclasses.replace(look(batch, before, policy), notes=_notes(job, before))
     if before is not None and not report.faults:
         report = dataclasses.replace(report, inputs=inputs_drift(*_asked(job), before, policy))
     if champion is not None and not report.faults:
@@ -88,7 +90,12 @@ def perform(job: Job) -> Result:
 
 
 def recheck(job: Job, completion: Completion) -> str | None:
-    """Return the digest of the verdict and the frozen list as the ledger holds them."""
+    """Return the digest of the verdict and the frozen list as the ledger holds them.
+
+    No attempt adopts a verdict given under another scope: what it refused, and how much of it, is not so any more.
+    """
+    if completion.claim_id != job.claim.claim_id and of_another_scope(completion):
+        return None
     with job.ledger.connect() as connection:
         known = ledger.verdict(connection, completion.claim_id, "validate")
         frozen = ledger.frozen_dataset(connection, completion.claim_id)
@@ -119,6 +126,21 @@ def _reference(job: Job) -> Reference | None:
     if missing:
         raise CleanIncomplete(f"CLEAN has no listings of finished batch {', '.join(map(str, missing))}")
     return reference(rows, counts)
+
+
+def _notes(job: Job, before: Reference | None) -> tuple[str, ...]:
+    """Return what a reader has to know of the batches compared with: the first run after a change of scope.
+
+    They are compared with as they stand, since clean, which makes them anew, comes after the verdict: all that differs
+    is what lies between the old bounds and the new.
+    """
+    if before is None:
+        return ()
+    batches = before.batches
+    with job.clean.connect() as connection:
+        others = cleanings.otherwise(batches, cleanings.cleaned(connection, job.source_id, batches))
+    told = f"compared with as cleaned by other bounds than {SCOPE_VERSION}: {cleanings.named(others)}"
+    return (told,) if others else ()
 
 
 def _asked(job: Job) -> tuple[int, dict[str, dict[str, int]]]:
@@ -159,6 +181,7 @@ def _result(
         "rows": report.counts.rows,
         "refused": report.counts.refused,
         "batches": list(frozen),
+        "scope_version": SCOPE_VERSION,
     }
     return Result(
         _digest(decision.verdict, reasons, frozen),

@@ -287,18 +287,6 @@ def frozen_dataset(connection: Connection, claim_id: int) -> dict[int, str]:
     return {row.batch_number: row.content_sha for row in rows}
 
 
-def newest_completions(connection: Connection, source_id: str, step: str) -> dict[int, Completion]:
-    """Return each batch's newest completion of a step, by batch number."""
-    claims, done = ledger.claims, ledger.completions
-    rows = connection.execute(
-        select(done, claims.c.batch_number)
-        .join(claims, claims.c.claim_id == done.c.claim_id)
-        .where(claims.c.source_id == source_id, done.c.step == step)
-        .order_by(done.c.claim_id)
-    )
-    return {row.batch_number: _completion(row) for row in rows}
-
-
 def open_ledger(engine: Engine, source_id: str) -> None:
     """Refuse a ledger that belongs to another source."""
     with engine.connect() as connection:

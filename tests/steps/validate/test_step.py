@@ -6,9 +6,9 @@ import pytest
 from sqlalchemy import text
 
 from steps.common import registry
-from steps.common.listing import SPLIT_VERSION
+from steps.common.listing import SCOPE_VERSION, SPLIT_VERSION
 from steps.common.step import DONE, FAILED, NOTHING_TO_DO
-from tests.steps.batches import Row, changed, claimed, fetched, finish, rows, times
+from tests.steps.batches import Row, changed, claimed, fetched, finish, leave_behind, rows, times
 from tests.steps.deployment import Deployment, change_a_byte
 from tests.steps.validate.champion import crown, train
 from tests.steps.validate.stages import clean, codes, frozen, in_production, passed, told, validate, verdict
@@ -249,6 +249,20 @@ def test_a_lost_alias_leaves_previous_to_be_judged_by(
     fetched(deployment, "r2", 2, redraw(2))
     assert validate("r2") == FAILED
     assert "the alias Production is gone" in said(capsys)
+
+
+def test_batches_cleaned_by_other_bounds_are_compared_with_as_they_stand_and_named(
+    deployment: Deployment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    in_production(deployment, BEFORE)
+    leave_behind(deployment, 0)
+    claim = fetched(deployment, "r", 1, redraw())
+    assert validate("r") == DONE
+    found = verdict(deployment, claim)
+    assert (found.verdict, found.report["counts"]["rows_before"]) == ("SKIP", 1200)
+    told = f"compared with as cleaned by other bounds than {SCOPE_VERSION}: batch 0 (scope_v0)"
+    assert found.report["notes"] == [told]
+    assert told in said(capsys)
 
 
 def test_a_finished_batch_that_is_not_in_clean_is_missed(
