@@ -18,8 +18,8 @@ of the source that is no batch, are final. Any other failure is tried again, thr
 done says so and ends well, so a retry costs a start and nothing more.
 
 ## Parameters
-- `force_train` (true or false, default false): train although nothing asks for it. Without a new batch, the last
-  finished one is taken up again: "retrain now".
+- `force_train` (true or false, default false): train although nothing asks for it. Without a new batch, the usable one
+  that was finished last is taken up again: "retrain now".
 - `allow_rollback` (true or false, default false): let validate move the alias back to the version named `previous`
   where that prices the new batch clearly better than the one in production, and train from there. Without it there is
   an alert, **ROLLBACK_ADVISED**, and the alias stays. A batch like those of long ago flatters an old version: think
@@ -28,13 +28,14 @@ done says so and ends well, so a retry costs a start and nothing more.
 
 ## What the verdicts mean
 validate says **TRAIN** (there is a reason to train, and it is named), **SKIP** (the batch is good, and nothing in it
-would make a better model) or **QUARANTINE** (the batch cannot be used; it is in no data set, now or later, and the next
-run goes on with the next batch).
+would make a better model) or **QUARANTINE** (the batch cannot be used; it is in no data set, now or later, also where
+it was used before, and the next run goes on with the next batch).
 
 promote says **PROMOTE** (the candidate is better on the same houses by more than chance and noise explain; the alias
 is moved), **HOLD** (these houses cannot tell them apart), **REJECT** (the candidate is worse, or a guard failed) or
 **STALE** (the champion changed while this run worked; the next run takes the batch up again from evaluate). A batch
-that was tried three times without an end is **ABANDONED** with an alert, so that it does not block the others.
+that was tried three times without an end is **ABANDONED** with an alert, so that it does not block the others; it is in
+no data set then, unless it was found good before.
 
 ## When not to run it
 - To get a batch out of QUARANTINE: the same rows get the same verdict. The next run goes on with the next batch.

@@ -1,9 +1,10 @@
 """Clean a batch: every raw row becomes a listing in CLEAN or a refusal with its reason, replaced together.
 
 It never ends early: also a batch whose verdict was SKIP is cleaned, so that later trainings have it; such a batch is
-finished with that.
+finished with that. After a change of the model's scope, every batch of the run's data set that still stands in CLEAN
+under other bounds is cleaned again first, so that a data set is of one scope.
 
-Commit boundaries: replaced, completion.
+Commit boundaries: recleaned, replaced, completion.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from steps.common.cleaning import Cleaning
+from steps.common.dataset import of_another_scope
+from steps.common.listing import SCOPE_VERSION
 from steps.common.logs import committed, log
 from steps.common.step import Job, Refused, Result, Step, main
-from steps.common.store import clean, ledger, raw
+from steps.common.store import clean, cleanings, ledger, raw
 from steps.common.store.ledger import Completion
 from steps.common.store.raw import RawRows
 
@@ -27,24 +30,21 @@ class BatchIncomplete(Refused):
     """RAW does not hold the rows its own batch row speaks of."""
 
 
+class ScopeChanged(Refused):
+    """The run was judged by other bounds than those it would be cleaned by now."""
+
+
 def perform(job: Job) -> Result:
-    """Replace the batch's listings and refusals by what its raw rows say now."""
-    batch = (job.source_id, job.claim.batch_number)
-    cleaning = Cleaning()
+    """Replace the batch's listings and refusals by what its raw rows say now; before it those of other bounds."""
+    _refuse_other_scope(job.completed("validate"))
     began = time.monotonic()
-    with job.raw.connect() as source, job.clean.begin() as target:
-        clean.take_turn(target, *batch)
-        clean.delete_batch(target, *batch)
-        clean.copy_columns(target, *batch, cleaning.columns(_progressing(raw.read_rows(source, *batch))))
-        clean.copy_refusals(target, *batch, cleaning.refusals)
-        clean.copy_value_counts(target, *batch, cleaning.value_counts)
-        digest = clean.digest(target, *batch)
-        summary = cleaning.summary()
-        expected = raw.row_count(source, *batch)
-        if summary["rows"] != expected:
-            raise BatchIncomplete(f"RAW has {summary['rows']} rows of batch {batch[1]}; it was stored with {expected}")
+    recleaned: dict[str, str] = {}
+    for number in _left_behind(job):
+        recleaned[str(number)], _ = _replace(job, number)
+        committed("recleaned")
+    digest, summary = _replace(job, job.claim.batch_number)
     committed("replaced")
-    summary["seconds"] = round(time.monotonic() - began, 3)
+    summary |= {"recleaned": recleaned, "seconds": round(time.monotonic() - began, 3)}
     with job.ledger.connect() as connection:
         judged = ledger.verdict(connection, job.claim.claim_id, "validate")
     skipped = judged is not None and judged.verdict == "SKIP"
@@ -52,10 +52,52 @@ def perform(job: Job) -> Result:
 
 
 def recheck(job: Job, completion: Completion) -> str | None:
-    """Return the digest of the batch's listings and refusals as they stand now."""
-    del completion  # all that counts is in CLEAN
+    """Return the digest of the batch's listings and refusals as they stand now.
+
+    What was cleaned by other bounds is none of this code's making: done for its own run, whatever became of the rows
+    since, and of no use to a later attempt.
+    """
+    if of_another_scope(completion):
+        return completion.digest if completion.claim_id == job.claim.claim_id else None
     with job.clean.connect() as connection:
         return clean.digest(connection, job.source_id, job.claim.batch_number)
+
+
+def _refuse_other_scope(judged: Completion) -> None:
+    # Of a batch that few rows were refused of, other bounds may refuse half.
+    if of_another_scope(judged):
+        raise ScopeChanged(
+            f"the run was judged under {judged.summary.get('scope_version', 'no known scope')}, this code cleans by "
+            f"{SCOPE_VERSION}. Trigger the DAG: the next run judges the batch anew"
+        )
+
+
+def _left_behind(job: Job) -> list[int]:
+    """Return the other batches of the run's data set that do not stand in CLEAN under the scope of today."""
+    with job.ledger.connect() as connection:
+        frozen = ledger.frozen_dataset(connection, job.claim.claim_id)
+    batches = [number for number in frozen if number != job.claim.batch_number]
+    with job.clean.connect() as connection:
+        return list(cleanings.otherwise(batches, cleanings.cleaned(connection, job.source_id, batches)))
+
+
+def _replace(job: Job, number: int) -> tuple[str, dict[str, Any]]:
+    """Replace a batch in CLEAN in one transaction; return its digest and figures."""
+    batch = (job.source_id, number)
+    cleaning = Cleaning()
+    with job.raw.connect() as source, job.clean.begin() as target:
+        clean.take_turn(target, *batch)
+        clean.delete_batch(target, *batch)
+        clean.copy_columns(target, *batch, cleaning.columns(_progressing(raw.read_rows(source, *batch))))
+        clean.copy_refusals(target, *batch, cleaning.refusals)
+        clean.copy_value_counts(target, *batch, cleaning.value_counts)
+        digest = clean.digest(target, *batch)
+        cleanings.append(target, *batch, digest)
+        summary = cleaning.summary()
+        expected = raw.row_count(source, *batch)
+        if summary["rows"] != expected:
+            raise BatchIncomplete(f"RAW has {summary['rows']} rows of batch {number}; it was stored with {expected}")
+    return digest, summary
 
 
 def _progressing(rows: Iterable[RawRows]) -> Iterator[RawRows]:
@@ -73,7 +115,9 @@ def _lines(summary: dict[str, Any], *, skipped: bool) -> list[tuple[str, object]
     reasons = ", ".join(f"{why} {count:,}" for why, count in summary["refused_by_reason"].items())
     share = summary["refused"] / max(summary["rows"], 1)
     ending = "the batch is finished: validate saw no need for a training" if skipped else "tune goes on"
+    again = ", ".join(summary["recleaned"])
     return [
+        *([("cleaned again", f"batch {again}, which other bounds were applied to before")] if again else []),
         ("rows", f"{summary['rows']:,} read, {summary['kept']:,} kept"),
         ("refused", f"{summary['refused']:,} ({share:.2%}){': ' if reasons else ''}{reasons}"),
         ("properties", f"{summary['properties']:,}"),

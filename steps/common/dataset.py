@@ -14,12 +14,13 @@ from sqlalchemy import Engine
 
 from steps.common.listing import SCOPE_VERSION, SPLIT_VERSION, TEST_BUCKETS, TRAIN_BUCKETS
 from steps.common.step import Job, Refused
-from steps.common.store import clean, ledger
+from steps.common.store import clean, cleanings, ledger
 from steps.common.store.clean import Listings
+from steps.common.store.ledger import Completion
 
 
 class DataSetChanged(Refused):
-    """A batch of the frozen list is no longer in CLEAN as it was when the list was frozen."""
+    """A batch of the frozen list does not stand in CLEAN under the scope of today."""
 
 
 @dataclass(frozen=True)
@@ -39,19 +40,30 @@ class FrozenList:
 
 
 def frozen_list(job: Job) -> FrozenList:
-    """Return the frozen list of a job's run; raise DataSetChanged where a batch of it was not cleaned."""
+    """Return the frozen list of a job's run; raise DataSetChanged where a batch was not cleaned by today's scope.
+
+    Clean sees to that for every batch of the list: it is so only where the scope has changed since.
+    """
     with job.ledger.connect() as connection:
         batches = ledger.frozen_dataset(connection, job.claim.claim_id)
-        cleaned = ledger.newest_completions(connection, job.source_id, "clean")
-    missing = [str(number) for number in batches if number not in cleaned]
-    if missing:
-        raise DataSetChanged(f"batch {', '.join(missing)} of the frozen list has no completed clean")
+    with job.clean.connect() as connection:
+        cleaned = cleanings.cleaned(connection, job.source_id, list(batches))
+    if others := cleanings.otherwise(list(batches), cleaned):
+        raise DataSetChanged(
+            f"CLEAN does not hold the run's data set under {SCOPE_VERSION}: {cleanings.named(others)}. "
+            "Trigger the DAG: the next run judges the batch anew and cleans these again"
+        )
     return FrozenList(
         job.source_id,
         tuple(batches),
         tuple(batches.values()),
         tuple(cleaned[number].digest for number in batches),
     )
+
+
+def of_another_scope(done: Completion) -> bool:
+    """Tell whether a step judged or cleaned by other rules of scope than today's."""
+    return bool(done.summary.get("scope_version") != SCOPE_VERSION)
 
 
 def read_train(engine: Engine, frozen: FrozenList) -> Listings:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
-from steps.common.store.ledger import USABLE_OUTCOMES, Claim
+from steps.common.store.ledger import Claim, usable
 
 # After so many attempts since its last outcome a batch is given up, so that it does not block those behind it.
 MOST_ATTEMPTS: Final = 3
@@ -48,11 +48,9 @@ def unfinished(stored: Collection[int], attempts: Sequence[tuple[Claim, str | No
 
 
 def last_finished(stored: Collection[int], attempts: Sequence[tuple[Claim, str | None]]) -> int | None:
-    """Return the stored batch that was finished last with its listings usable, None where there is none."""
-    usable = [
-        claim.batch_number for claim, outcome in attempts if outcome in USABLE_OUTCOMES and claim.batch_number in stored
-    ]
-    return usable[-1] if usable else None
+    """Return the stored batch that was finished last of those with usable listings, None where there is none."""
+    numbers = [claim.batch_number for claim in usable(attempts) if claim.batch_number in stored]
+    return numbers[-1] if numbers else None
 
 
 def missing_before(number: int, stored: Collection[int], given_up: Collection[int]) -> list[int]:

@@ -23,9 +23,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from steps.common import registry
+from steps.common.dataset import of_another_scope
+from steps.common.listing import SCOPE_VERSION
 from steps.common.logs import committed, log
 from steps.common.step import DONE, FAILED, Job, Refused, Result, Step, main
-from steps.common.store import clean, decisions, ledger, predictions, raw
+from steps.common.store import clean, cleanings, decisions, ledger, predictions, raw
 from steps.common.store.ledger import Alert, Claim, Completion, Verdict
 from steps.common.store.predictions import Asked
 from steps.common.tracking import Tracking, end_overtaken, pipeline_run, take_over, tell_verdict
@@ -74,7 +76,7 @@ def perform(job: Job) -> Result:
     batch = _batch(job)
     log().info("parsed", rows=len(batch), refused=len(batch) - int(batch.kept.sum()))
     before = _reference(job)
-    report = look(batch, before, policy)
+    report = dataclasses.replace(look(batch, before, policy), notes=_notes(job, before))
     if before is not None and not report.faults:
         asked = _asked(job)
         inputs = inputs_drift(asked.rows, asked.counts, before, policy)
@@ -93,7 +95,12 @@ def perform(job: Job) -> Result:
 
 
 def recheck(job: Job, completion: Completion) -> str | None:
-    """Return the digest of the verdict and the frozen list as the ledger holds them."""
+    """Return the digest of the verdict and the frozen list as the ledger holds them.
+
+    No attempt adopts a verdict given under another scope: what it refused, and how much of it, is not so any more.
+    """
+    if completion.claim_id != job.claim.claim_id and of_another_scope(completion):
+        return None
     with job.ledger.connect() as connection:
         known = ledger.verdict(connection, completion.claim_id, "validate")
         frozen = ledger.frozen_dataset(connection, completion.claim_id)
@@ -145,6 +152,21 @@ def _reference(job: Job) -> Reference | None:
     return reference(rows, counts)
 
 
+def _notes(job: Job, before: Reference | None) -> tuple[str, ...]:
+    """Return what a reader has to know of the batches compared with: the first run after a change of scope.
+
+    They are compared with as they stand, since clean, which makes them anew, comes after the verdict: all that differs
+    is what lies between the old bounds and the new.
+    """
+    if before is None:
+        return ()
+    batches = before.batches
+    with job.clean.connect() as connection:
+        others = cleanings.otherwise(batches, cleanings.cleaned(connection, job.source_id, batches))
+    told = f"compared with as cleaned by other bounds than {SCOPE_VERSION}: {cleanings.named(others)}"
+    return (told,) if others else ()
+
+
 def _asked(job: Job) -> Asked:
     """Return what people have asked the API about that no verdict speaks of yet, counted."""
     with job.ledger.connect() as connection:
@@ -183,6 +205,7 @@ def _result(
         "rows": report.counts.rows,
         "refused": report.counts.refused,
         "batches": list(frozen),
+        "scope_version": SCOPE_VERSION,
     }
     return Result(
         _digest(decision.verdict, reasons, frozen),

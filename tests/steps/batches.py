@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 from sqlalchemy import create_engine
 
+from local.postgres import SUPERUSER
 from steps.common.listing import SOURCE_FIELDS
 from steps.common.store import ledger, raw
 from steps.common.store.copying import Lines, written
@@ -94,6 +95,17 @@ def claimed(deployment: Deployment, run_id: str, batch: int, *, force: bool = Fa
         claim = ledger.claim_batch(connection, run_id, SOURCE, batch, f"content {batch}", force_train=force)
     deployment.complete(claim, "fetch")
     return claim
+
+
+def leave_behind(deployment: Deployment, *batches: int) -> None:
+    """Leave batches in CLEAN as another scope would have: some rows fewer, and a word of that scope."""
+    with deployment.databases.connect("clean", SUPERUSER) as connection:
+        for batch in batches:
+            connection.execute("DELETE FROM listings WHERE batch_number = %s AND row_number %% 3 = 0", (batch,))
+            connection.execute("DELETE FROM refusals WHERE batch_number = %s", (batch,))
+            connection.execute(
+                "UPDATE cleanings SET scope_version = 'scope_v0', digest = 'old' WHERE batch_number = %s", (batch,)
+            )
 
 
 def finish(deployment: Deployment, claim: Claim, outcome: str = "PROMOTE") -> None:

@@ -17,6 +17,7 @@ from sqlalchemy import Engine, create_engine, text
 from local.mlflow_server import MlflowServer
 from local.postgres import SUPERUSER
 from steps.common import registry
+from steps.common.listing import SCOPE_VERSION
 from steps.common.settings import Settings
 from steps.common.step import ORDER
 from steps.common.store import ledger, models
@@ -74,9 +75,11 @@ class Deployment:
         self, claim: Claim, step: str, digest: str = "d", summary: dict[str, Any] | None = None,
         adopting: Claim | None = None, outcome: str | None = None,
     ) -> None:  # fmt: skip
-        """Write a step's completion row, and the batch's outcome if that ends it."""
+        """Write a step's completion row, of today's scope, and the batch's outcome if that ends it."""
         source = adopting.claim_id if adopting else None
-        done = Completion(claim.claim_id, step, 0, digest, summary or {}, source, 0.0)
+        done = Completion(
+            claim.claim_id, step, 0, digest, {"scope_version": SCOPE_VERSION, **(summary or {})}, source, 0.0
+        )
         with self.ledger.begin() as connection:
             ledger.append_completion(connection, done, None, outcome)
 

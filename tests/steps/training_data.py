@@ -2,8 +2,8 @@
 
 from sqlalchemy import text
 
-from steps.common.listing import BUCKETS, PricedListing
-from steps.common.store import clean, ledger
+from steps.common.listing import BUCKETS, SCOPE_VERSION, PricedListing
+from steps.common.store import clean, cleanings, ledger
 from steps.common.store.clean import CleanRow
 from steps.common.store.ledger import Claim, Completion, Verdict
 from tests.steps.common.listings import market
@@ -25,7 +25,9 @@ def store_market(deployment: Deployment, batch: int, rows: int, seed: int) -> st
     with deployment.clean.begin() as connection:
         clean.delete_batch(connection, SOURCE, batch)
         clean.copy_listings(connection, SOURCE, batch, written)
-        return clean.digest(connection, SOURCE, batch)
+        digest = clean.digest(connection, SOURCE, batch)
+        cleanings.append(connection, SOURCE, batch, digest)
+    return digest
 
 
 def cleaned(
@@ -35,7 +37,7 @@ def cleaned(
     digest = store_market(deployment, batch, rows, seed)
     claim = deployment.claim(run_id, batch, done="fetch")
     with deployment.ledger.begin() as connection:
-        judged = Completion(claim.claim_id, "validate", 0, "d", {}, None, 0.0)
+        judged = Completion(claim.claim_id, "validate", 0, "d", {"scope_version": SCOPE_VERSION}, None, 0.0)
         ledger.append_completion(connection, judged, Verdict(verdict, REASONS, {}, {}), None)
         ledger.freeze_dataset(connection, claim.claim_id, {number: f"content {number}" for number in range(batch + 1)})
     deployment.complete(claim, "clean", digest)

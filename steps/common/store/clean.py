@@ -14,7 +14,7 @@ from psycopg import sql
 from sqlalchemy import Connection, delete, func, select, text
 
 from steps.common.columns import CATEGORIES, NUMBERS, Category, Columns, encode
-from steps.common.listing import SPLIT_VERSION, PricedListing, Refusal
+from steps.common.listing import SCOPE_VERSION, SPLIT_VERSION, PricedListing, Refusal
 from steps.common.store import copying
 from steps.common.tables import clean
 
@@ -29,6 +29,7 @@ STORED_FIELDS: Final = _LISTING_COLUMNS[2 + len(IDENTITY) :]
 COUNTED_FIELDS: Final = tuple(name for name in STORED_FIELDS if name != "street")
 _ORDER: Final = ("batch_number", "row_number")
 _BLOCK_ROWS: Final = 512
+_RULES: Final = f"{SCOPE_VERSION} {SPLIT_VERSION}".encode()
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def take_turn(connection: Connection, source_id: str, batch_number: int) -> None
 
 def delete_batch(connection: Connection, source_id: str, batch_number: int) -> None:
     """Remove all of a batch, before it is written anew in the same transaction."""
-    for table in (clean.listings, clean.refusals, clean.value_counts):
+    for table in clean.metadata.tables.values():
         connection.execute(delete(table).where(table.c.source_id == source_id, table.c.batch_number == batch_number))
 
 
@@ -171,8 +172,8 @@ def median_price(connection: Connection, source_id: str, batches: Sequence[int],
 
 
 def digest(connection: Connection, source_id: str, batch_number: int) -> str:
-    """Return the sha256 over a batch as it stands in every table, under the split's version."""
-    state = hashlib.sha256(SPLIT_VERSION.encode())
+    """Return the sha256 over a batch's rows in every table, under the versions of scope and split."""
+    state = hashlib.sha256(_RULES)
     for table, columns in _TABLES.items():
         query = sql.SQL("SELECT {} FROM {} WHERE source_id = {} AND batch_number = {} ORDER BY {}").format(
             _identifiers(columns), sql.Identifier(table), source_id, batch_number,
@@ -192,7 +193,7 @@ class BatchDigest:
     def __init__(self, source_id: str, batch_number: int) -> None:
         self._batch: Final = (source_id, batch_number)
         self._before: Final = f"{copying.written(source_id)}\t{batch_number}"
-        self._state: Final = hashlib.sha256(SPLIT_VERSION.encode())
+        self._state: Final = hashlib.sha256(_RULES)
 
     def update(self, block: Sequence[Sequence[str]]) -> None:
         """Add some listings, column by column."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, func, select, text
+from sqlalchemy import Connection, Engine, Row, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from steps.common.tables import ledger
@@ -250,17 +250,25 @@ def alerts_of_runs(connection: Connection) -> set[tuple[str, str | None, int | N
     return {(row.code, row.run_id, row.batch_number) for row in rows}
 
 
+def usable(attempts: Iterable[tuple[Claim, str | None]]) -> list[Claim]:
+    """Return of each batch whose listings later runs may use the claim that found it so, in the order of the claims.
+
+    The newest outcome that says something about the rows counts. QUARANTINE takes out a batch that was usable before;
+    ABANDONED, where an attempt was given up for other reasons, does not.
+    """
+    found: dict[int, Claim] = {}
+    for claim, outcome in attempts:
+        if outcome == "QUARANTINE" or outcome in USABLE_OUTCOMES:
+            found.pop(claim.batch_number, None)
+        if outcome in USABLE_OUTCOMES:
+            found[claim.batch_number] = claim
+    return list(found.values())
+
+
 def finished_batches(connection: Connection, source_id: str) -> dict[int, str]:
-    """Return the batches whose listings later runs may use, with the sha of their content."""
-    claims, outcomes = ledger.claims, ledger.outcomes
-    rows = connection.execute(
-        select(claims.c.batch_number, func.max(claims.c.content_sha).label("content_sha"))
-        .join(outcomes, outcomes.c.claim_id == claims.c.claim_id)
-        .where(claims.c.source_id == source_id, outcomes.c.outcome.in_(USABLE_OUTCOMES))
-        .group_by(claims.c.batch_number)
-        .order_by(claims.c.batch_number)
-    )
-    return {row.batch_number: row.content_sha for row in rows}
+    """Return the batches whose listings later runs may use, with the sha of their content, by number."""
+    found = usable(attempts(connection, source_id))
+    return {claim.batch_number: claim.content_sha for claim in sorted(found, key=lambda claim: claim.batch_number)}
 
 
 def freeze_dataset(connection: Connection, claim_id: int, batches: Mapping[int, str]) -> None:
@@ -277,18 +285,6 @@ def frozen_dataset(connection: Connection, claim_id: int) -> dict[int, str]:
     judged = origin(connection, claim_id, "validate")
     rows = connection.execute(select(table).where(table.c.claim_id == judged).order_by(table.c.batch_number))
     return {row.batch_number: row.content_sha for row in rows}
-
-
-def newest_completions(connection: Connection, source_id: str, step: str) -> dict[int, Completion]:
-    """Return each batch's newest completion of a step, by batch number."""
-    claims, done = ledger.claims, ledger.completions
-    rows = connection.execute(
-        select(done, claims.c.batch_number)
-        .join(claims, claims.c.claim_id == done.c.claim_id)
-        .where(claims.c.source_id == source_id, done.c.step == step)
-        .order_by(done.c.claim_id)
-    )
-    return {row.batch_number: _completion(row) for row in rows}
 
 
 def open_ledger(engine: Engine, source_id: str) -> None:

@@ -48,6 +48,16 @@ value_counts = Table(
     Column("rows", Integer, nullable=False),
 )  # fmt: skip
 
+# By which rules of scope a batch's rows were made, with the digest of all of them; replaced together with them. What
+# the ledger says of a batch is of the run that cleaned it: a later run may clean it again, by other rules.
+cleanings = Table(
+    "cleanings", metadata,
+    Column("source_id", Text, primary_key=True),
+    Column("batch_number", Integer, primary_key=True),
+    Column("scope_version", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+)  # fmt: skip
+
 refusals = Table(
     "refusals", metadata,
     Column("source_id", Text, primary_key=True),

@@ -8,17 +8,19 @@ import pytest
 from sqlalchemy import Engine, text
 
 from steps.common import step
+from steps.common.listing import SCOPE_VERSION
 from steps.common.step import DONE, FAILED, FENCED, NOTHING_TO_DO
 from steps.common.store import clean, ledger
 from steps.common.store.ledger import Claim, Completion, Verdict
 from tests.servers import ROOT
-from tests.steps.batches import ODD, claimed, fetched, rows, store
+from tests.steps.batches import ODD, claimed, fetched, leave_behind, rows, store
 from tests.steps.deployment import SOURCE, Deployment
 
 _text = (ROOT / "steps/clean/__main__.py").read_text()
 _stated = re.search(r"Commit boundaries: ([a-z_, \n]+)\.", ast.get_docstring(ast.parse(_text)) or "")
 assert _stated
 BOUNDARIES = [name.strip() for name in _stated[1].split(",")]
+type Tables = list[list[tuple[object, ...]]]
 MIXED = [*rows(50), *({**rows(1, seed=1)[0], **odd} for odd in ODD)]
 
 
@@ -31,11 +33,15 @@ def run(run_id: str) -> int:
     return step.main(step.Step("clean", perform, recheck), ["--run-id", run_id])
 
 
-def judge(deployment: Deployment, claim: Claim, verdict: str = "TRAIN", exit_code: int = DONE) -> Claim:
-    """Write the verdict down as validate would."""
-    done = Completion(claim.claim_id, "validate", exit_code, "d", {}, None, 0.0)
+def judge(
+    deployment: Deployment, claim: Claim, verdict: str = "TRAIN", exit_code: int = DONE, scope: str = SCOPE_VERSION
+) -> Claim:
+    """Write the verdict and the frozen list down as validate would."""
+    done = Completion(claim.claim_id, "validate", exit_code, "d", {"scope_version": scope}, None, 0.0)
     with deployment.ledger.begin() as connection:
         ledger.append_completion(connection, done, Verdict(verdict, [], {}, {}), None)
+        finished = ledger.finished_batches(connection, SOURCE)
+        ledger.freeze_dataset(connection, claim.claim_id, {**finished, claim.batch_number: claim.content_sha})
     return claim
 
 
@@ -43,10 +49,10 @@ def judged(deployment: Deployment, run_id: str = "r", batch: int = 0, verdict: s
     return judge(deployment, fetched(deployment, run_id, batch, MIXED), verdict)
 
 
-def left(engine: Engine) -> list[list[tuple[object, ...]]]:
+def left(engine: Engine) -> Tables:
     """Return everything in CLEAN."""
     with engine.connect() as connection:
-        tables = ("listings", "refusals", "value_counts")
+        tables = ("listings", "refusals", "value_counts", "cleanings")
         return [
             [tuple(row) for row in connection.execute(text(f"SELECT * FROM {table} ORDER BY 1, 2, 3, 4"))]  # noqa: S608
             for table in tables
@@ -69,13 +75,14 @@ def outcomes(deployment: Deployment) -> list[object]:
 def test_listings_refusals_and_figures_are_left(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
     judged(deployment)
     assert run("r") == DONE
-    listings, refusals, counts = left(deployment.clean)
+    listings, refusals, counts, cleanings = left(deployment.clean)
     assert (len(listings), len(refusals)) == (50, len(ODD))
     assert [row[2] for row in refusals] == list(range(50, 50 + len(ODD)))
     assert sum(row[4] for row in counts if row[2] == "status") == 50  # type: ignore[misc]
     (done,) = completions(deployment)
     with deployment.clean.connect() as connection:
         assert done["digest"] == clean.digest(connection, SOURCE, 0)
+    assert cleanings == [(SOURCE, 0, SCOPE_VERSION, done["digest"])]
     assert done["summary"]["rows"] == len(MIXED)  # type: ignore[index]
     assert outcomes(deployment) == []
     block = said(capsys)
@@ -93,14 +100,14 @@ def test_a_batch_that_is_skipped_is_cleaned_and_then_finished(deployment: Deploy
 def test_a_quarantined_batch_is_not_cleaned(deployment: Deployment) -> None:
     judge(deployment, fetched(deployment, "r", 0, MIXED), "QUARANTINE", FAILED)
     assert run("r") == NOTHING_TO_DO
-    assert left(deployment.clean) == [[], [], []]
+    assert left(deployment.clean) == [[], [], [], []]
 
 
 def test_no_verdict_no_cleaning(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
     fetched(deployment, "r", 0, MIXED)
     assert run("r") == FAILED
     assert "validate has not completed for run r" in said(capsys)
-    assert left(deployment.clean) == [[], [], []]
+    assert left(deployment.clean) == [[], [], [], []]
 
 
 def test_again_changes_nothing_and_what_is_gone_is_made_again(deployment: Deployment) -> None:
@@ -138,31 +145,43 @@ def test_a_later_attempt_adopts_what_is_there_and_fences_off_the_earlier(deploym
     assert run("r") == FENCED
 
 
-def run_again_after_a_kill(deployment: Deployment) -> None:
+@pytest.fixture
+def undisturbed(deployment: Deployment) -> Tables:
+    """Return what CLEAN holds after batches 0, 1 and 2; then leave it with the first two under another scope."""
+    for number in range(3):
+        judged(deployment, f"r{number}", number, "SKIP")
+        assert run(f"r{number}") == DONE
+    found = left(deployment.clean)
+    leave_behind(deployment, 0, 1)
+    with deployment.clean.begin() as connection:
+        clean.delete_batch(connection, SOURCE, 2)
+    judge(deployment, claimed(deployment, "r", 2), "SKIP")
+    return found
+
+
+def run_again_after_a_kill(deployment: Deployment, undisturbed: Tables) -> None:
     again = deployment.run("clean", "--run-id", "r")
     assert again.returncode == DONE, again.stdout
-    undisturbed = left(deployment.clean)
+    assert left(deployment.clean) == undisturbed
     with deployment.clean.begin() as connection:
-        clean.delete_batch(connection, SOURCE, 0)
+        clean.delete_batch(connection, SOURCE, 2)
     assert run("r") == DONE
     assert left(deployment.clean) == undisturbed
-    assert len(completions(deployment)) == 1
-    assert outcomes(deployment) == ["SKIP"]
+    assert len(completions(deployment)) == 4
+    assert outcomes(deployment) == ["SKIP"] * 4
 
 
-@pytest.mark.parametrize("boundary", BOUNDARIES)
-def test_killed_and_run_again(deployment: Deployment, boundary: str) -> None:
-    judged(deployment, verdict="SKIP")
+@pytest.mark.parametrize("boundary", [*BOUNDARIES, "recleaned#2"])
+def test_killed_and_run_again(deployment: Deployment, undisturbed: Tables, boundary: str) -> None:
     killed = deployment.run("clean", "--run-id", "r", killed_at=boundary)
     assert killed.returncode == -9, killed.stdout
-    run_again_after_a_kill(deployment)
+    run_again_after_a_kill(deployment, undisturbed)
 
 
 @pytest.mark.parametrize("seed", [*range(3), *(pytest.param(seed, marks=pytest.mark.faults) for seed in range(3, 23))])
-def test_killed_at_a_random_moment_and_run_again(deployment: Deployment, seed: int) -> None:
-    judged(deployment, verdict="SKIP")
+def test_killed_at_a_random_moment_and_run_again(deployment: Deployment, undisturbed: Tables, seed: int) -> None:
     deployment.kill_at_a_moment("clean", seed, 2.5, "--run-id", "r")
-    run_again_after_a_kill(deployment)
+    run_again_after_a_kill(deployment, undisturbed)
 
 
 def test_two_at_once_leave_one_result(deployment: Deployment) -> None:
@@ -194,7 +213,7 @@ def test_half_a_batch_is_refused(deployment: Deployment, capsys: pytest.CaptureF
     judge(deployment, claimed(deployment, "r", 0))
     assert run("r") == FAILED
     assert f"RAW has {len(MIXED)} rows of batch 0; it was stored with {len(MIXED) + 1}" in said(capsys)
-    assert left(deployment.clean) == [[], [], []]
+    assert left(deployment.clean) == [[], [], [], []]
 
 
 def test_a_database_that_is_not_there_is_named(deployment: Deployment) -> None:

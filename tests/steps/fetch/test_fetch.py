@@ -1,5 +1,6 @@
 """What fetch decides, on plain values."""
 
+from collections.abc import Collection
 from itertools import count
 
 import pytest
@@ -55,10 +56,22 @@ def test_the_newest_attempt_is_the_one_to_abandon() -> None:
     assert not unfinished({4}, tried[:2])[0].exhausted
 
 
-def test_only_a_batch_with_usable_listings_is_trained_on_again() -> None:
-    history = attempts((0, "PROMOTE"), (1, "HOLD"), (2, "QUARANTINE"), (1, None), (3, "ABANDONED"), (9, "SKIP"))
-    assert last_finished({0, 1, 2, 3}, history) == 1
-    assert last_finished({2, 3}, history) is None
+@pytest.mark.parametrize(
+    ("stored", "ended", "expected"),
+    [
+        (range(4), [(0, "PROMOTE"), (1, "HOLD"), (2, "QUARANTINE"), (1, None), (3, "ABANDONED"), (9, "SKIP")], 1),
+        ((2, 3), [(0, "PROMOTE"), (2, "QUARANTINE"), (3, "ABANDONED"), (9, "SKIP")], None),
+        # Judged again and refused, a batch is refused; an attempt that was given up says nothing about its rows.
+        (range(2), [(0, "SKIP"), (1, "HOLD"), (1, "QUARANTINE")], 0),
+        (range(2), [(0, "SKIP"), (1, "HOLD"), (1, "ABANDONED")], 1),
+        (range(2), [(0, "SKIP"), (1, "HOLD"), (1, "QUARANTINE"), (1, "ABANDONED")], 0),
+        (range(2), [(1, "QUARANTINE"), (0, "SKIP"), (1, "HOLD")], 1),
+    ],
+)
+def test_only_a_batch_with_usable_listings_is_trained_on_again(
+    stored: Collection[int], ended: list[tuple[int, str | None]], expected: int | None
+) -> None:
+    assert last_finished(stored, attempts(*ended)) == expected
 
 
 def test_every_number_below_one_is_missing_unless_stored_or_given_up() -> None:

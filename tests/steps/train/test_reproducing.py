@@ -10,10 +10,11 @@ from sqlalchemy import create_engine
 
 from local.postgres import SUPERUSER
 from steps.common import bundle
+from steps.common.listing import SCOPE_VERSION
 from steps.common.step import DONE, FAILED
 from steps.common.store import ledger, models, raw
 from steps.common.store.ledger import Claim, Completion, Verdict
-from tests.steps.batches import ODD, Row, claimed, finish, rows, store
+from tests.steps.batches import ODD, Row, claimed, finish, leave_behind, rows, store
 from tests.steps.deployment import SOURCE, Deployment, change_a_byte
 from tests.steps.train.test_train import TUNED
 
@@ -36,7 +37,7 @@ def tuned(deployment: Deployment, run_id: str, batch: int, found: list[Row]) -> 
         claim = ledger.claim_batch(connection, run_id, SOURCE, batch, sha, force_train=False)
     deployment.complete(claim, "fetch")
     with deployment.ledger.begin() as connection:
-        judged = Completion(claim.claim_id, "validate", 0, "d", {}, None, 0.0)
+        judged = Completion(claim.claim_id, "validate", 0, "d", {"scope_version": SCOPE_VERSION}, None, 0.0)
         ledger.append_completion(connection, judged, Verdict("TRAIN", [], {}, {}), None)
         finished = ledger.finished_batches(connection, SOURCE)
         ledger.freeze_dataset(connection, claim.claim_id, {**finished, batch: sha})
@@ -106,6 +107,17 @@ def test_what_differs_around_the_fit_is_named_though_the_prices_are_the_same(dep
     assert said["differs: xgboost-cpu"].startswith("recorded not recorded, now ")
     assert said["differs: machine"].startswith("recorded riscv64")
     assert said["model.ubj"] == "the same, bit for bit"
+
+
+def test_a_version_trained_after_a_change_of_scope_is_of_one_scope_and_made_again(deployment: Deployment) -> None:
+    finish(deployment, tuned(deployment, "r0", 0, rows(200)), "SKIP")
+    leave_behind(deployment, 0)
+    tuned(deployment, "r1", 1, rows(200, seed=1))
+    done = deployment.run("train", "--run-id", "r1")
+    assert done.returncode == DONE, done.stdout
+    ended = reproduce(deployment)
+    assert ended.returncode == DONE, ended.stdout
+    assert told(ended)["result"] == "reproduced"
 
 
 def test_a_changed_row_is_found_by_the_sha_of_its_batch(deployment: Deployment) -> None:

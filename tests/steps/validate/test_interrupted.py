@@ -158,6 +158,23 @@ def test_nothing_is_adopted_while_mlflow_is_down(deployment: Deployment) -> None
     assert told(deployment, second).data.tags["appraiser.validate.adopted_from"] == "r"
 
 
+def test_a_verdict_under_another_scope_stays_but_is_not_adopted(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = fetched(deployment, "r", 0, BEFORE)
+    with monkeypatch.context() as patched:
+        patched.setattr("steps.validate.__main__.SCOPE_VERSION", "scope_v0")
+        assert validate("r") == DONE
+    once = left(deployment, first)
+    assert validate("r") == DONE
+    assert "this step was done before" in said(capsys)
+    assert left(deployment, first) == once
+    second = deployment.claim("r2", 0, done="fetch", adopting=first)
+    assert validate("r2") == DONE
+    assert "adopted" not in said(capsys)
+    assert [row["claim_id"] for row in deployment.rows("verdicts")] == [first.claim_id, second.claim_id]
+
+
 def test_no_fetch_no_verdict(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
     store(deployment, 0, BEFORE)
     deployment.claim("r", 0)

@@ -1,18 +1,14 @@
 """The validate step on a real PostgreSQL and a real MLflow: each verdict, and what it leaves behind."""
 
-import datetime as dt
 import json
-import uuid
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import text
 
 from steps.common import registry
-from steps.common.listing import SPLIT_VERSION
+from steps.common.listing import SCOPE_VERSION, SPLIT_VERSION
 from steps.common.step import DONE, FAILED, NOTHING_TO_DO
-from steps.common.store import predictions
-from steps.common.store.predictions import PRICED, Prediction
-from tests.steps.batches import Row, changed, claimed, fetched, finish, rows, times
+from tests.steps.batches import Row, changed, claimed, fetched, finish, leave_behind, rows, times
 from tests.steps.deployment import Deployment, change_a_byte
 from tests.steps.validate.champion import crown, train
 from tests.steps.validate.stages import clean, codes, frozen, in_production, passed, told, validate, verdict
@@ -114,6 +110,32 @@ def test_an_abandoned_batch_is_in_no_data(deployment: Deployment) -> None:
     after = fetched(deployment, "r2", 2, redraw(2))
     assert validate("r2") == DONE
     assert list(frozen(deployment, after)) == [0, 2]
+
+
+def test_a_batch_that_is_refused_when_it_is_judged_again_is_in_no_data_from_then_on(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_production(deployment, BEFORE)
+    passed(deployment, "r1", 1, [*redraw(), *rows(60, seed=3, price="1.0")], outcome="HOLD")
+    again = claimed(deployment, "by hand", 1, force=True)
+    with monkeypatch.context() as patched:
+        patched.setenv("APPRAISER_VALIDATE_POLICY", json.dumps({"refused_share": 0.01}))
+        assert validate("by hand") == FAILED
+    assert verdict(deployment, again).verdict == "QUARANTINE"
+    after = fetched(deployment, "r2", 2, redraw(2))
+    assert validate("r2") == DONE
+    assert list(frozen(deployment, after)) == [0, 2]
+    assert verdict(deployment, after).report["batches_before"] == [0]
+
+
+def test_an_attempt_given_up_leaves_a_batch_in_the_data_that_was_found_good_before(deployment: Deployment) -> None:
+    in_production(deployment, BEFORE)
+    passed(deployment, "r1", 1, redraw(), outcome="SKIP")
+    finish(deployment, claimed(deployment, "by hand", 1, force=True), "ABANDONED")
+    after = fetched(deployment, "r2", 2, redraw(2))
+    assert validate("r2") == DONE
+    assert list(frozen(deployment, after)) == [0, 1, 2]
+    assert verdict(deployment, after).report["batches_before"] == [0, 1]
 
 
 def test_a_batch_of_nothing_usable(deployment: Deployment) -> None:
@@ -229,6 +251,20 @@ def test_a_lost_alias_leaves_previous_to_be_judged_by(
     assert "the alias Production is gone" in said(capsys)
 
 
+def test_batches_cleaned_by_other_bounds_are_compared_with_as_they_stand_and_named(
+    deployment: Deployment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    in_production(deployment, BEFORE)
+    leave_behind(deployment, 0)
+    claim = fetched(deployment, "r", 1, redraw())
+    assert validate("r") == DONE
+    found = verdict(deployment, claim)
+    assert (found.verdict, found.report["counts"]["rows_before"]) == ("SKIP", 1200)
+    told = f"compared with as cleaned by other bounds than {SCOPE_VERSION}: batch 0 (scope_v0)"
+    assert found.report["notes"] == [told]
+    assert told in said(capsys)
+
+
 def test_a_finished_batch_that_is_not_in_clean_is_missed(
     deployment: Deployment, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -238,32 +274,3 @@ def test_a_finished_batch_that_is_not_in_clean_is_missed(
     fetched(deployment, "r", 1, redraw())
     assert validate("r") == FAILED
     assert "CLEAN has no listings of finished batch 0" in said(capsys)
-
-
-def serve(deployment: Deployment, minutes_ago: int, some: list[Row]) -> None:
-    """Ship predictions of so many minutes ago, as serving does."""
-    at = dt.datetime.now(dt.UTC) - dt.timedelta(minutes=minutes_ago)
-    shipped = [
-        Prediction(str(uuid.uuid4()), at, "r", "/predict", json.dumps(row), 100_000.0, 1, PRICED, None) for row in some
-    ]
-    engine = create_engine(deployment.databases.url("raw", "serving"))
-    with engine.begin() as connection:
-        predictions.add(connection, shipped)
-    engine.dispose()
-
-
-def test_every_input_is_in_one_verdict_however_late_it_comes(deployment: Deployment) -> None:
-    passed(deployment, "r0", 0, BEFORE)
-    serve(deployment, 60, redraw(1))
-    first = passed(deployment, "r1", 1, redraw(2))
-    # Served before that verdict was given, and not in RAW yet when validate read.
-    serve(deployment, 30, changed(redraw(3), house_size=times(3)))
-    second, third = passed(deployment, "r2", 2, redraw(4)), passed(deployment, "r3", 3, redraw(5))
-    assert [
-        "ASKED_OTHERWISE" in codes(verdict(deployment, claim)) for claim in (first, second, third)
-    ] == [False, True, False]  # fmt: skip
-    assert [bool(verdict(deployment, claim).report["inputs"]) for claim in (first, second, third)] == [
-        True,
-        True,
-        False,
-    ]
