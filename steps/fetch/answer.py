@@ -60,12 +60,15 @@ def _rows(opening: bytes, closing: bytes, row: type[Row]) -> _Rows:
 _ENCODINGS: Final = {rows.opening: rows for rows in (_rows(b"{", b"}", Row), _rows(b"[", b"]", RowAsList))}
 
 
+# Eleven years of a batch an hour; all numbers below one are gone through to see which are missing.
+_BatchNumber = Annotated[int, msgspec.Meta(ge=0, lt=100_000)]
+
+
 class _Envelope(msgspec.Struct, forbid_unknown_fields=True):
     """An answer without its rows."""
 
     group_number: int | str
-    # Eleven years of a batch an hour; all numbers below one are gone through to see which are missing.
-    batch_number: Annotated[int, msgspec.Meta(ge=0, lt=100_000)]
+    batch_number: _BatchNumber
     data: list[msgspec.Raw]
     day: str | int | float | bool | None = None
 
@@ -209,7 +212,7 @@ def _early_number(head: bytes) -> int | None:
     """Return the batch number before the rows; whatever else is wrong there is found when all is read."""
     try:
         text = msgspec.json.decode(head + b"]}", type=_Head).batch_number
-        return msgspec.json.decode(text, type=int) if bytes(text) else None
+        return msgspec.json.decode(text, type=_BatchNumber) if bytes(text) else None
     except _MALFORMED:
         return None
 
