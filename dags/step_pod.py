@@ -30,11 +30,13 @@ class StepStopped(AirflowException):  # type: ignore[misc]  # as StepPod below
 class StepPod(KubernetesPodOperator):  # type: ignore[misc]  # mypy does not follow imports into Airflow: a base of type Any
     """Runs `python -m steps.<step> --run-id <run id> *options` in a pod; its signature is the policy for every step.
 
-    `minutes` bounds the step's own running time: the pod ends itself by then, the task a little later. `patience` is in
-    seconds. Raises StepRefused, while the DAG is parsed, for an unknown step or an image not named by its digest.
+    An option that renders to nothing is not passed: the step's setting counts. `minutes` bounds the step's own running
+    time: the pod ends itself by then, the task a little later. `patience` is in seconds. Raises StepRefused, while the
+    DAG is parsed, for an unknown step or an image not named by its digest.
     """
 
     pod: Any
+    arguments: list[str]
 
     def __init__(
         self, *, step: str, options: Sequence[str] = (), size: Size = "small", minutes: int = 30,
@@ -72,6 +74,11 @@ class StepPod(KubernetesPodOperator):  # type: ignore[misc]  # mypy does not fol
             logging_interval=logging_interval, **_clocks(timedelta(minutes=minutes)), **pod_of(step, size), **others,
         )  # fmt: skip
         self.patience = patience
+
+    def render_template_fields(self, context: Any, jinja_env: Any = None) -> None:
+        """Render what is a template, and leave out the options that turn out empty."""
+        super().render_template_fields(context, jinja_env)
+        self.arguments = [argument for argument in self.arguments if argument]
 
     def execute(self, context: Any) -> None:
         """Run the pod to its end, or hand it to the triggerer; raise StepStopped where the process was told to stop."""

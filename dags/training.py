@@ -24,7 +24,8 @@ done says so and ends well, so a retry costs a start and nothing more.
   where that prices the new batch clearly better than the one in production, and train from there. Without it there is
   an alert, **ROLLBACK_ADVISED**, and the alias stays. A batch like those of long ago flatters an old version: think
   twice before it is always on. Where the last move was a rollback, none follows by itself.
-- `trials` (2 to 500, default 20): trials of the sweep in all, those of an interrupted sweep included.
+- `trials` (2 to 500, or empty, the default: the setting `APPRAISER_TRIALS`, 20): trials of the sweep in all, those of
+  an interrupted sweep included.
 
 ## What the verdicts mean
 validate says **TRAIN** (there is a reason to train, and it is named), **SKIP** (the batch is good, and nothing in it
@@ -86,7 +87,7 @@ with DAG(
         "allow_rollback": Param(
             default=False, type="boolean", description="go back where the version before is better"
         ),
-        "trials": Param(default=20, type="integer", minimum=2, maximum=500, description="trials of the sweep in all"),
+        "trials": Param(default=None, type=["null", "integer"], minimum=2, maximum=500, description="trials in all"),
     },
     tags=["appraiser"],
 ):
@@ -94,7 +95,13 @@ with DAG(
     rollback = ["--allow-rollback", "{{ params.allow_rollback | lower }}"]
     validate = StepPod(step="validate", options=rollback, size="medium", minutes=30)
     clean = StepPod(step="clean", size="medium", minutes=30)
-    tune = StepPod(step="tune", options=["--trials", "{{ params.trials }}"], size="large", minutes=120, deferrable=True)
+    tune = StepPod(
+        step="tune",
+        options=["{{ '--trials=%d' % params.trials if params.trials else '' }}"],
+        size="large",
+        minutes=120,
+        deferrable=True,
+    )
     train = StepPod(step="train", size="large", minutes=60, deferrable=True)
     evaluate = StepPod(step="evaluate", size="large", minutes=60, deferrable=True)
     promote = StepPod(step="promote", minutes=10)

@@ -60,12 +60,15 @@ def _rows(opening: bytes, closing: bytes, row: type[Row]) -> _Rows:
 _ENCODINGS: Final = {rows.opening: rows for rows in (_rows(b"{", b"}", Row), _rows(b"[", b"]", RowAsList))}
 
 
+# Eleven years of a batch an hour; all numbers below one are gone through to see which are missing.
+_BatchNumber = Annotated[int, msgspec.Meta(ge=0, lt=100_000)]
+
+
 class _Envelope(msgspec.Struct, forbid_unknown_fields=True):
     """An answer without its rows."""
 
     group_number: int | str
-    # Eleven years of a batch an hour; all numbers below one are gone through to see which are missing.
-    batch_number: Annotated[int, msgspec.Meta(ge=0, lt=100_000)]
+    batch_number: _BatchNumber
     data: list[msgspec.Raw]
     day: str | int | float | bool | None = None
 
@@ -100,7 +103,7 @@ class BatchText:
             raise NotABatch(Reason.OTHER_SHAPE, "no list of rows")
         self._head = found[0]
         self._held = start[found.end() :]
-        self.early_number = _early_number(self._head)
+        self.early_number = early_number(self._head)
 
     @property
     def content_sha(self) -> str:
@@ -205,11 +208,15 @@ def _in_string(text: bytes, at: int) -> bool:
     return _ESCAPED.sub(b"", text[:at]).count(b'"') % 2 == 1
 
 
-def _early_number(head: bytes) -> int | None:
-    """Return the batch number before the rows; whatever else is wrong there is found when all is read."""
+def early_number(start: bytes) -> int | None:
+    """Return the batch number before the rows, from the first bytes of any answer; None where it names none there.
+
+    Whatever else is wrong there is found when all is read.
+    """
+    found = _UP_TO_ROWS.match(start)
     try:
-        text = msgspec.json.decode(head + b"]}", type=_Head).batch_number
-        return msgspec.json.decode(text, type=int) if bytes(text) else None
+        text = msgspec.json.decode((found[0] if found else b"") + b"]}", type=_Head).batch_number
+        return msgspec.json.decode(text, type=_BatchNumber) if bytes(text) else None
     except _MALFORMED:
         return None
 

@@ -3,6 +3,7 @@
 A row REQUEST_SENT is committed before each request, what came of it afterwards; a batch, its rows and its row STORED
 are one transaction, begun when the answer is whole. A request without a good answer has moved the source's counter
 all the same: a later batch shows, by its number, that one is missing; at the end of the source nothing would show it.
+One that never comes, however many runs set the counter back for it, is given up, or nothing behind it would be stored.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from steps.common.step import Refused
 from steps.common.store import raw
 from steps.common.store.connection import Unreachable
 from steps.common.store.raw import Batch, Event
-from steps.fetch.answer import BatchText
+from steps.fetch.answer import BatchText, early_number
 from steps.fetch.fetch import Remedy, missing_before, most_rows, remedy
 from steps.fetch.reason import NotABatch, Reason
 from steps.fetch.source_client import NoAnswer, QuestionRefused, Source, SourceEnded, Spool
@@ -149,8 +150,14 @@ class Asking:
         missing = self._missing(number)
         if not missing or (todo := self._remedy(request)) is Remedy.GIVE_UP:
             return None
+        if todo is Remedy.GIVE_UP_FIRST and len(missing) == 1:
+            return None
         names = ", ".join(map(str, missing[:_MOST_NAMED])) + (" …" if missing[_MOST_NAMED:] else "")
         self._note(Event.GAP, request, boundary="gap_found", number=number, reason=Reason.GAP, detail=names)
+        if todo is Remedy.GIVE_UP_FIRST:
+            self._give_up(request, missing[0], f"batch {missing[0]} is lost: the source has come to {number}")
+            self._given_up.add(missing[0])
+            todo = Remedy.NEXT_RUN if self._restarted else Remedy.RESTART
         return todo, f"batch {number} came, but not {names}"
 
     def _missing(self, number: int) -> list[int]:
@@ -161,18 +168,18 @@ class Asking:
         if not self._missed(request):
             self._note(Event.END, request, boundary="source_ended", detail=how)
             raise SourceEnded(how)
-        todo = self._remedy(request)
+        todo = self._remedy(request, at_end=True)
         self._note(Event.END, request, boundary="source_ended", reason=_AFTER_A_LOSS, detail=how)
-        if todo is Remedy.GIVE_UP:
-            with self._engine.begin() as connection:
-                self._append_loss(connection, request, None, f"{_LOST_AT_THE_END}: its last batch, maybe")
-            committed("batch_given_up")
-            self._alarmed()
+        if todo in {Remedy.GIVE_UP, Remedy.GIVE_UP_FIRST}:
+            self._give_up(request, None, f"{_LOST_AT_THE_END}: its last batch, maybe")
             raise SourceEnded(how)
         self._mend(todo, _LOST_AT_THE_END)
 
-    def _remedy(self, request: int) -> Remedy:
-        return remedy(allow_restart=self._allow_restart, restarted=self._restarted, missed=bool(self._missed(request)))
+    def _remedy(self, request: int, *, at_end: bool = False) -> Remedy:
+        with self._engine.connect() as connection:
+            vain = raw.vain_restarts(connection, self._source_id, at_end=at_end)
+        missed = bool(self._missed(request))
+        return remedy(allow_restart=self._allow_restart, restarted=self._restarted, missed=missed, vain=vain)
 
     def _missed(self, request: int) -> list[int]:
         with self._engine.connect() as connection:
@@ -194,6 +201,12 @@ class Asking:
             raise Unreachable("APPRAISER_SOURCE_URL", self._source.url, f"restart of the counter: {fault}") from None
         self._restarted = True
         self._note(Event.RESTARTED, None, boundary="restarted", detail=why)
+
+    def _give_up(self, request: int, number: int | None, what: str) -> None:
+        with self._engine.begin() as connection:
+            self._append_loss(connection, request, number, what)
+        committed("batch_given_up")
+        self._alarmed()
 
     def _append_loss(self, connection: Connection, request: int, number: int | None, what: str) -> None:
         why = "setting the counter back did not bring it" if self._allow_restart else "the counter must not be set back"
@@ -217,7 +230,11 @@ class Asking:
         return AnswerRefused(f"{fault}; nothing stored")
 
     def _refuse(self, request: int, event: Event, reason: Reason, detail: str, sha: str, head: bytes) -> None:
-        self._note(event, request, boundary="answer_refused", reason=reason, detail=detail, sha=sha, head=head)
+        # Another group counts batches of its own.
+        number = None if reason is Reason.OTHER_GROUP else early_number(head)
+        self._note(
+            event, request, boundary="answer_refused", number=number, reason=reason, detail=detail, sha=sha, head=head
+        )
         self._alarmed()
 
     def _note(

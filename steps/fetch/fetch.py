@@ -9,7 +9,8 @@ from typing import Final
 
 from steps.common.store.ledger import Claim, usable
 
-# After so many attempts since its last outcome a batch is given up, so that it does not block those behind it.
+# After so many attempts since its last outcome a batch is given up, so that it does not block those behind it; also one
+# that so many runs have set the counter back for, and that never came.
 MOST_ATTEMPTS: Final = 3
 # An answer of this many rows is never too long, however small the batches before it were.
 SMALL_ANSWER: Final = 10_000
@@ -66,20 +67,23 @@ class Remedy(Enum):
 
     RESTART = auto()  # set the counter back and pass through all batches again
     GIVE_UP = auto()  # say what is lost and go on
+    GIVE_UP_FIRST = auto()  # the same, but of the first one missing only: it is what nothing could be stored for
     NEXT_RUN = auto()  # fail: this run has restarted the counter once, and lost an answer since
 
 
-def remedy(*, allow_restart: bool, restarted: bool, missed: bool) -> Remedy:
+def remedy(*, allow_restart: bool, restarted: bool, missed: bool, vain: int) -> Remedy:
     """Return what to do about a missing batch.
 
     `restarted`: this run has set the counter back before. `missed`: an answer of ours was lost since then; without
     that, a number that is missing after a restart is one the source does not have, or gave to somebody else.
+    `vain`: so many runs have set the counter back since anything came of it; without a bound on them, a batch that the
+    source can never deliver was asked for again by every run, and none behind it was ever stored.
     """
-    if not allow_restart:
+    if not allow_restart or (restarted and not missed):
         return Remedy.GIVE_UP
-    if not restarted:
-        return Remedy.RESTART
-    return Remedy.NEXT_RUN if missed else Remedy.GIVE_UP
+    if vain >= MOST_ATTEMPTS:
+        return Remedy.GIVE_UP_FIRST
+    return Remedy.NEXT_RUN if restarted else Remedy.RESTART
 
 
 def most_rows(stored: Mapping[int, int], growth: float) -> float:

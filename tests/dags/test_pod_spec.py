@@ -7,7 +7,7 @@ import pytest
 
 from tests.dags.conftest import ROOT, RUN_ID, Render, load, pods_of
 
-OPTIONS = {"fetch": ["--force-train", "false"], "validate": ["--allow-rollback", "false"], "tune": ["--trials", "20"]}
+OPTIONS = {"fetch": ["--force-train", "false"], "validate": ["--allow-rollback", "false"]}
 SIZES = {
     "small": {"cpu": ("250m", "1"), "memory": ("512Mi", "512Mi"), "ephemeral-storage": ("256Mi", "256Mi")},
     "medium": {"cpu": ("500m", "1"), "memory": ("2Gi", "2Gi"), "ephemeral-storage": ("1Gi", "1Gi")},
@@ -115,8 +115,11 @@ def test_allow_rollback_is_an_argument_of_validate(allowed: bool, argument: str,
     assert arguments(render("validate", allow_rollback=allowed)) == ["--run-id", RUN_ID, "--allow-rollback", argument]
 
 
-def test_trials_are_an_argument_of_tune(render: Render) -> None:
-    assert arguments(render("tune", trials=7)) == ["--run-id", RUN_ID, "--trials", "7"]
+@pytest.mark.parametrize(("trials", "more"), [(7, ["--trials=7"]), (None, [])])
+def test_trials_are_an_argument_of_tune_unless_left_to_its_setting(
+    trials: int | None, more: list[str], render: Render
+) -> None:
+    assert arguments(render("tune", trials=trials)) == ["--run-id", RUN_ID, *more]
 
 
 @pytest.mark.parametrize("step", STEPS)

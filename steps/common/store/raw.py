@@ -32,8 +32,8 @@ class Event(StrEnum):
     GAP = "GAP"  # a batch too far ahead, set aside: one before it is missing
     END = "END"  # the source has no more; with a reason where that cannot be trusted
     QUESTION_REFUSED = "QUESTION_REFUSED"  # the source does not like how it is asked, and says why
-    ANSWER_REFUSED = "ANSWER_REFUSED"  # an answer that is no batch
-    LOST = "LOST"  # no whole answer came
+    ANSWER_REFUSED = "ANSWER_REFUSED"  # an answer that is no batch; with the number it names, if any
+    LOST = "LOST"  # no whole answer came; with a number as above
     RESTARTED = "RESTARTED"  # the counter was set back to batch 0
     GIVEN_UP = "GIVEN_UP"  # a missing batch, or without a number the last one, that will not be asked for again
     LEFT_TO_NEXT_RUN = "LEFT_TO_NEXT_RUN"  # a batch is missing, and this run has set the counter back before
@@ -41,6 +41,8 @@ class Event(StrEnum):
 
 # After these the counter is known to stand where nothing before it was missed.
 _CERTAIN: Final = (Event.STORED, Event.KNOWN, Event.RESTARTED)
+# Until one of these every setting back of the counter was in vain: a new batch came, or one is not waited for any more.
+_HEADWAY: Final = (Event.STORED, Event.GIVEN_UP)
 # The counter may have moved past a batch that we do not have.
 _MISSED: Final = (Event.ANSWER_REFUSED, Event.LOST, Event.GAP)
 # Somebody should look at these; their rows hold a reason and a sentence.
@@ -194,6 +196,27 @@ def missed_requests(connection: Connection, source_id: str) -> list[int]:
         .order_by(sent.c.attempt_id)
     )
     return list(rows)
+
+
+def vain_restarts(connection: Connection, source_id: str, *, at_end: bool) -> int:
+    """Return how many runs have set the counter back since the last headway: a batch, one given up, or a sure end.
+
+    At the end of the source a batch that was set aside is headway, too: it is there, and would otherwise be given up
+    with the one before it that never comes.
+    """
+    table = raw.fetch_attempts
+    headway = (*_HEADWAY, Event.GAP) if at_end else _HEADWAY
+    last = (
+        select(func.coalesce(func.max(table.c.attempt_id), 0))
+        .where(table.c.source_id == source_id)
+        .where(or_(table.c.event.in_(headway), and_(table.c.event == Event.END, table.c.reason.is_(None))))
+    )
+    runs = (
+        select(func.count(table.c.run_id.distinct()))
+        .where(table.c.source_id == source_id, table.c.event == Event.RESTARTED)
+        .where(table.c.attempt_id > last.scalar_subquery())
+    )
+    return int(connection.execute(runs).scalar_one())
 
 
 def given_up(connection: Connection, source_id: str) -> set[int]:

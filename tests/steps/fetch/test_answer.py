@@ -200,6 +200,13 @@ def test_what_is_no_batch_has_a_reason(body: bytes, reason: Reason, detail: str)
     assert "289900" not in refusal.value.detail
 
 
+@pytest.mark.parametrize(("number", "early"), [(0, 0), (99_999, 99_999), (-1, None), (100_000, None), (10**30, None)])
+def test_a_number_is_known_before_the_rows_only_within_the_bounds_of_the_whole_answer(
+    number: int, early: int | None
+) -> None:
+    assert BatchText(io.BytesIO(text_of([ROW], shape={"batch_number": number})), 1, 1e9).early_number == early
+
+
 def test_a_word_like_nan_inside_a_text_is_a_text() -> None:
     _, found = taken(text_of([{**ROW, "city": "NaN", "state": "Infinity", "status": "null"}]))
     assert [found[0][name] for name in ("city", "state", "status")] == ["NaN", "Infinity", "null"]

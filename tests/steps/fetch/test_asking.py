@@ -208,13 +208,21 @@ def test_a_group_the_source_does_not_have_is_refused_in_its_own_words(
     assert fetching.alerts() == ["QUESTION_REFUSED"]
 
 
+@pytest.mark.parametrize(
+    ("number", "why"),
+    [
+        (101, "GAP: batches before this one are missing: 101 of those before batch 101"),
+        # All below it are listed; of a number like this the list would fill the memory.
+        (10**12, "OTHER_SHAPE: JSON, but not of the shape of a batch: Expected `int` <= 99999"),
+    ],
+)
 def test_a_number_far_ahead_is_another_counter_than_ours(
-    fetching: Fetching, capsys: pytest.CaptureFixture[str]
+    fetching: Fetching, capsys: pytest.CaptureFixture[str], number: int, why: str
 ) -> None:
-    body = text_of([ROW], shape={"batch_number": 101, "group_number": fetching.group})
+    body = text_of([ROW], shape={"batch_number": number, "group_number": fetching.group})
     with scripted([response(body)]) as source:
         assert fetching.run("r0", source_url=source.url, allow_restart="false") == FAILED
-    assert "GAP: batches before this one are missing: 101 of those before batch 101" in capsys.readouterr().out
+    assert why in capsys.readouterr().out
     assert fetching.stored() == {}
 
 

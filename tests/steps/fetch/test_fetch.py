@@ -80,20 +80,22 @@ def test_every_number_below_one_is_missing_unless_stored_or_given_up() -> None:
 
 
 @pytest.mark.parametrize(
-    ("allow_restart", "restarted", "missed", "expected"),
+    ("allow_restart", "restarted", "missed", "vain", "expected"),
     [
-        (False, False, True, Remedy.GIVE_UP),
-        (False, False, False, Remedy.GIVE_UP),
-        (True, False, True, Remedy.RESTART),
-        (True, False, False, Remedy.RESTART),
-        (True, True, True, Remedy.NEXT_RUN),
-        (True, True, False, Remedy.GIVE_UP),
+        (False, False, True, 0, Remedy.GIVE_UP),
+        (False, False, False, 9, Remedy.GIVE_UP),
+        (True, False, True, 0, Remedy.RESTART),
+        (True, False, False, 2, Remedy.RESTART),
+        (True, True, True, 2, Remedy.NEXT_RUN),
+        (True, True, False, 3, Remedy.GIVE_UP),
+        (True, False, True, 3, Remedy.GIVE_UP_FIRST),
+        (True, True, True, 3, Remedy.GIVE_UP_FIRST),
     ],
 )
-def test_a_missing_batch_is_replayed_once_a_run(
-    allow_restart: bool, restarted: bool, missed: bool, expected: Remedy
+def test_a_missing_batch_is_replayed_once_a_run_and_for_three_runs(
+    allow_restart: bool, restarted: bool, missed: bool, vain: int, expected: Remedy
 ) -> None:
-    assert remedy(allow_restart=allow_restart, restarted=restarted, missed=missed) is expected
+    assert remedy(allow_restart=allow_restart, restarted=restarted, missed=missed, vain=vain) is expected
 
 
 def test_an_answer_may_grow_by_a_factor_but_small_ones_are_never_too_long() -> None:

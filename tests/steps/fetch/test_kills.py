@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from steps.common.step import DONE, NOTHING_TO_DO, RETRY
+from steps.common.step import DONE, FAILED, NOTHING_TO_DO, RETRY
 from steps.fetch import __main__ as program
 from tests.servers import Databases
 from tests.steps.fetch.fetching import BATCHES, Fetching, output
@@ -55,6 +55,20 @@ def lost_twice(fetching: Fetching) -> None:
     assert fetching.run("r") == RETRY
 
 
+def never_delivered(fetching: Fetching) -> None:
+    """Let batch 1 never come, however often the counter is set back, until the next run is the one that gives it up."""
+    fetching.batch("before")
+    fetching.misbehave({"fault": "not_a_number", "batch": 1, "times": None})
+    for run_id in ("a", "b", "c", "d"):
+        assert fetching.run(run_id) == FAILED
+
+
+def never_delivered_and_taken(fetching: Fetching) -> None:
+    """Let batch 1 never come, and somebody take the good batch 2."""
+    never_delivered(fetching)
+    fetching.take_away(1)
+
+
 def at_its_end(fetching: Fetching) -> None:
     """Let somebody take all there is."""
     fetching.take_away(BATCHES)
@@ -78,6 +92,9 @@ SCENES: dict[str, Callable[[Fetching], None]] = {
     "completion": nothing_before,
     # In the middle of passing through what is known.
     "request_sent#3": batch_taken,
+    # The batch that is given up, with the one behind it and before it.
+    "batch_stored#1": never_delivered,
+    "batch_given_up#1": never_delivered_and_taken,
 }
 
 

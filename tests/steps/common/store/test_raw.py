@@ -131,6 +131,32 @@ def test_the_requests_that_may_have_cost_a_batch(
     assert told(engine, *events) == missed
 
 
+@pytest.mark.parametrize(
+    ("events", "on_the_way", "at_end"),
+    [
+        ([], 0, 0),
+        ([("a", Event.RESTARTED), ("a", Event.RESTARTED), ("b", Event.RESTARTED)], 2, 2),
+        ([("a", Event.RESTARTED), ("a", Event.KNOWN), ("a", Event.LOST), ("b", Event.LEFT_TO_NEXT_RUN)], 1, 1),
+        ([("a", Event.RESTARTED), ("a", Event.STORED), ("b", Event.RESTARTED)], 1, 1),
+        ([("a", Event.RESTARTED), ("a", Event.GIVEN_UP)], 0, 0),
+        ([("a", Event.RESTARTED), ("b", Event.GAP), ("b", Event.RESTARTED)], 2, 1),
+        ([("a", Event.RESTARTED), ("b", Event.END)], 0, 0),
+        ([("a", Event.RESTARTED), ("b", (Event.END, "AFTER_A_LOSS"))], 1, 1),
+    ],
+)
+def test_the_runs_that_set_the_counter_back_in_vain_are_counted_since_the_last_headway(
+    engine: Engine, events: list[tuple[str, Event | tuple[Event, str]]], on_the_way: int, at_end: int
+) -> None:
+    with engine.begin() as connection:
+        for run, told_event in events:
+            event, reason = told_event if isinstance(told_event, tuple) else (told_event, None)
+            raw.append_attempt(connection, "s", run, event, reason=reason)
+        # Another source's counter is none of ours.
+        raw.append_attempt(connection, "another", "c", Event.RESTARTED)
+        assert raw.vain_restarts(connection, "s", at_end=False) == on_the_way
+        assert raw.vain_restarts(connection, "s", at_end=True) == at_end
+
+
 def test_the_record_of_requests_tells_counts_losses_and_alarms(engine: Engine) -> None:
     with engine.begin() as connection:
         request = raw.append_attempt(connection, "s", "r", Event.REQUEST_SENT)
