@@ -75,7 +75,7 @@ def _detail(found: Json) -> None:
     st.html(pairs([
         (text("batches.taken"), moment(found["claimed_at"])),
         (text("batches.rows"), number(found["rows"])),
-        (text("batches.kept"), number(counts.get("kept"))),
+        (text("batches.kept"), number(counts["kept"] if found["refused"] is not None else None)),
         (text("batches.growth"), percent(counts.get("growth"), 0)),
         (text("batches.repeated"), number(counts.get("same_property_rows"))),
         (text("batches.attempt"), f"{found['attempt']} / {found['attempts']}"),
@@ -83,14 +83,8 @@ def _detail(found: Json) -> None:
         (text("batches.content"), f"{found['content_sha'][:16]}…"),
     ]))  # fmt: skip
     _verdicts(found)
-    left, right = st.columns(2, gap="large")
-    with left:
-        _drift(report.get("drift") or {}, found.get("policy") or {})
-    with right:
-        _refusals(counts.get("refused_by_reason") or {})
-        _new_values(report.get("drift") or {})
-    with st.expander(text("batches.schema")):
-        _schema(report.get("columns") or {})
+    if report:
+        _measured(found, report)
     with st.expander(text("batches.steps")):
         _steps(found["steps"])
     if found["alerts"]:
@@ -108,15 +102,29 @@ def _verdicts(found: Json) -> None:
             st.markdown(f"**{text(f'batches.{step}')} {known('verdict', judged['verdict'])}** · "
                         f"{moment(judged['decided_at'])} UTC")  # fmt: skip
             st.html(reasons.listed(judged["reasons"]))
-    if found["validate"] is None:
+    if found["outcome"] == "ABANDONED":
+        st.caption(text("batches.abandoned"))
+    elif found["validate"] is None:
         st.caption(text("batches.undecided"))
 
 
-def _drift(drift: Mapping[str, Mapping[str, Any]], policy: Mapping[str, Any]) -> None:
-    if not drift:
-        st.caption(text("batches.no_drift"))
-        return
-    charts.draw(charts.drift(drift_rows(drift, policy)), "batches.drift", text("batches.drift_about"))
+def _measured(found: Json, report: Mapping[str, Any]) -> None:
+    """Draw what validate measured of a batch; of one that it refused, and of the first, that is not all."""
+    drift: Mapping[str, Mapping[str, Any]] | None = report["drift"]
+    left, right = st.columns(2, gap="large")
+    with left:
+        if drift is None:
+            unusable = found["validate"]["verdict"] == "QUARANTINE"
+            st.caption(text("batches.unusable" if unusable else "batches.no_drift"))
+        else:
+            rows = drift_rows(drift, found["policy"])
+            charts.draw(charts.drift(rows), "batches.drift", text("batches.drift_about"))
+    with right:
+        _refusals(report["counts"]["refused_by_reason"], cleaned=found["refused"] is not None)
+        if drift is not None:
+            _new_values(drift)
+    with st.expander(text("batches.schema")):
+        _schema(report["columns"])
 
 
 def drift_rows(drift: Mapping[str, Mapping[str, Any]], policy: Mapping[str, Any]) -> list[Json]:
@@ -129,16 +137,17 @@ def drift_rows(drift: Mapping[str, Mapping[str, Any]], policy: Mapping[str, Any]
     ]  # fmt: skip
 
 
-def _refusals(reasons: Mapping[str, int]) -> None:
+def _refusals(reasons: Mapping[str, int], *, cleaned: bool) -> None:
+    """Draw which rows are refused for what; before cleaning it is what validate expects."""
     if not reasons:
-        st.caption(text("batches.no_refusals"))
+        st.caption(text("batches.no_refusals" if cleaned else "batches.none_to_refuse"))
         return
     rows = []
     for both, count in reasons.items():
         reason, _, field = both.partition(" ")
         rows.append([known("field", field), known("reason", reason), number(count)])
     st.html(table([text("batches.column"), text("batches.reason"), text("batches.rows")], rows,
-                  text("batches.refusals"), left=2))  # fmt: skip
+                  text("batches.refusals" if cleaned else "batches.to_refuse"), left=2))  # fmt: skip
 
 
 def _new_values(drift: Mapping[str, Mapping[str, Any]]) -> None:
