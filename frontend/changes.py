@@ -50,19 +50,30 @@ def _metrics(found: Json) -> list[str]:
     ]  # fmt: skip
 
 
-def table_of(found: Json) -> str:
-    """Return the two models on the houses before, the new ones and all."""
+def table_of(explanation: Json) -> str:
+    """Return the two models on the houses before, the new ones and all, as an explanation that has a table says."""
+    found = explanation["table"]
     cells = {(cell["model"], cell["on"]): cell for cell in found["cells"]}
     rows: list[list[str | Cell]] = []
     for gain in found["gains"]:
         pair = [cells[model, gain["on"]]["rmse"] for model in ("champion", "candidate")]
         clear = gain["rmse"]["low"] > 0 or gain["rmse"]["high"] < 0
         rows.append([
-            text(f"why.on_{gain['on']}"), number(gain.get("rows")), *(_estimate(one) for one in pair),
+            _side(explanation, gain["on"]), number(gain.get("rows")), *(_estimate(one) for one in pair),
             Cell(_estimate(gain["rmse"], sign=True), "strong" if clear else ""),
         ])  # fmt: skip
     head = [text(f"why.{name}") for name in ("houses", "rows", "champion_short", "candidate_short", "gain")]
     return table(head, rows, text("why.table", confidence=percent(found["confidence"], 0)))
+
+
+def _side(explanation: Json, on: str) -> str:
+    """Return which houses; the champion was trained on all of them where somebody has it trained again."""
+    if on == "all" or not explanation.get("retrained"):
+        return text(f"why.on_{on}")
+    numbers = (explanation.get(on) or {}).get("batches", ())
+    if len(numbers) == 1:
+        return text("batches.batch_of", number=numbers[0])
+    return text("why.on_batches", batches=listed(numbers))
 
 
 def _estimate(found: Json, *, sign: bool = False) -> str:

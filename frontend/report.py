@@ -54,7 +54,7 @@ def _parts(compared: Json, explanation: Json) -> Iterator[str]:
         yield f"<h2>{escape(text('why.words'))}</h2>{changes.paragraph(paragraph.sentences(explanation))}"
     yield changes.errors(compared["evidence"])
     if explanation.get("table"):
-        yield changes.table_of(explanation["table"])
+        yield changes.table_of(explanation)
     if explanation.get("error_change"):
         yield _bars(changes.terms(explanation["error_change"]), text("why.error_change"))
         if explanation["error_change"]["novelties"]:

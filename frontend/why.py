@@ -78,7 +78,7 @@ def _draw(compared: Json) -> None:
 
 def _table(_: Mapping[str, Any], explanation: Mapping[str, Any]) -> None:
     if explanation.get("table"):
-        st.html(changes.table_of(explanation["table"]))
+        st.html(changes.table_of(explanation))
 
 
 def _error_change(_: Mapping[str, Any], explanation: Mapping[str, Any]) -> None:

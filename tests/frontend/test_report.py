@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from frontend import report
-from frontend.formats import money, number, percent, signed
+from frontend.formats import listed, money, number, percent, signed
 from tests.frontend.explained import comparison, explanation, rmse
 
 EVIL = '</p><script>alert(1)</script><img src="http://elsewhere">'
@@ -54,6 +54,16 @@ def test_every_part_of_the_explanation_with_its_figures() -> None:
     assert {term["name"] for term in change["terms"]} == {"outside", "houses", "prices"}
     assert "Houses unlike any before" in page
     assert Parsed(page).open == []
+
+
+def test_houses_the_champion_was_trained_on_are_called_by_their_batches() -> None:
+    found = explanation()
+    assert "New to the champion" in report.page(comparison())
+    sides = {"before": {**found["before"], "batches": [0, 1, 2, 4]}, "new": {**found["new"], "batches": [5]}}
+    page = report.page(comparison(explanation={**found, **sides, "retrained": True, "error_change": None}))
+    assert "New to the champion" not in page
+    assert "Known batches" not in page
+    assert page.index(f">Batches {listed([0, 1, 2, 4])}</td>") > page.index(">Batch 5</td>")
 
 
 def poisoned(value: Any) -> Any:
