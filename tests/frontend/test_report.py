@@ -93,6 +93,12 @@ def test_what_is_not_there_is_left_out(changes: dict[str, Any]) -> None:
     assert Parsed(page).open == []
 
 
+@pytest.mark.usefixtures("spanish")
+def test_in_spanish_too_a_note_stands_there_once() -> None:
+    page = report.page(comparison(explanation={**explanation(), "notes": ["It was not measured."]}))
+    assert page.count("It was not measured.") == 1
+
+
 def test_the_files_name_says_which_two() -> None:
     assert report.file_name(comparison()) == "why-version-2-beside-1.html"
     assert report.file_name(comparison(champion_version=None)) == "why-version-2.html"

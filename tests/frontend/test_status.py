@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from frontend.client import Trouble
-from frontend.status import fresh, heading, warnings
+from frontend.status import connection, fresh, heading, warnings
 from frontend.texts import every
 from steps.common.verdicts import QUARANTINE
 from steps.fetch.reason import Reason
@@ -45,6 +45,14 @@ def test_warnings(info: Any, batches: Any, said: list[str]) -> None:
     found = warnings(info, batches, NOW)
     assert len(found) == len(said)
     assert all(part in sentence for part, sentence in zip(said, found, strict=True))
+
+
+@pytest.mark.parametrize(("ready", "name"), [
+    ({"ready": True}, "API connected"), (Trouble("down"), "API not reachable"), (Trouble("slow"), "API not reachable"),
+    (Trouble("not-ready"), "API not ready"), (Trouble("log-full"), "API not ready"),
+])  # fmt: skip
+def test_an_api_that_answers_is_not_said_to_be_out_of_reach(ready: Any, name: str) -> None:
+    assert connection(ready)[0] == name
 
 
 @pytest.mark.parametrize(("alerts", "count"), [(raised(), 0), (raised(1, 2), 2), (raised(1, 24 * 8), 1), (AWAY, 0)])
