@@ -19,6 +19,7 @@ _REFRESH_SECONDS: Final = 15
 _STEPS: Final = ("validate", "promote")
 _SHOWN: Final = 50
 _CHANGED_PSI: Final = 0.25
+_THOUSAND: Final = 1000
 
 
 @st.fragment(run_every=_REFRESH_SECONDS)
@@ -166,7 +167,7 @@ def _new_values(drift: Mapping[str, Mapping[str, Any]]) -> None:
 def _schema(columns: Mapping[str, Mapping[str, Any]]) -> None:
     rows = [
         [known("field", name), percent(one["missing_share"]), percent(one["malformed_share"]), number(one["distinct"]),
-         *(_short(one[end]) if name != "prev_sold_date" else NOTHING for end in ("minimum", "median", "maximum"))]
+         *(value(name, one[end]) for end in ("minimum", "median", "maximum"))]
         for name, one in columns.items()
     ]  # fmt: skip
     head = [text(f"batches.{name}") for name in
@@ -174,8 +175,13 @@ def _schema(columns: Mapping[str, Mapping[str, Any]]) -> None:
     st.html(table(head, rows, text("batches.as_received")))
 
 
-def _short(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:,.6g}"
+def value(column: str, found: float | None) -> str:
+    """Return a column's number for people; a date's, an ordinal day, is for none."""
+    if found is None or column == "prev_sold_date":
+        return NOTHING
+    if column == "price":
+        return money(found)
+    return number(found) if abs(found) >= _THOUSAND else f"{found:.3g}"
 
 
 def _steps(steps: Sequence[Mapping[str, Any]]) -> None:

@@ -14,6 +14,7 @@ from frontend.texts import known, text
 Json = Mapping[str, Any]
 
 _MEASURES: Final = ("rmse", "mae", "r2", "mdape", "rmsle")
+_CALENDAR: Final = frozenset({"prev_sold_year", "prev_sold_month"})
 
 
 def title(compared: Json) -> str:
@@ -137,8 +138,8 @@ def attributions(found: Iterable[Json]) -> str:
 def novelties(found: Iterable[Json]) -> str:
     """Return what of the new houses the champion had never met, by field."""
     rows = [
-        [known("field", one["field"]), _novelty(one), number(one["rows"]), percent(one["share"]),
-         number(one["rows_before"])]
+        [known("field", one["field"], known("feature", one["field"])), _novelty(one),
+         number(one["rows"]), percent(one["share"]), number(one["rows_before"])]
         for one in found
     ]  # fmt: skip
     names = ("feature", "never_met", "rows", "share", "rows_before")
@@ -150,7 +151,8 @@ def _novelty(one: Json) -> str:
         return str(one["value"])
     if one.get("low") is None:
         return NOTHING
-    return text("why.outside", low=f"{one['low']:,.10g}", high=f"{one['high']:,.10g}")
+    written = ".10g" if one["field"] in _CALENDAR else ",.10g"
+    return text("why.outside", low=f"{one['low']:{written}}", high=f"{one['high']:{written}}")
 
 
 def slices(found: Sequence[Json]) -> str:
