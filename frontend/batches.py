@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import streamlit as st
 
-from frontend import charts, client, reasons
+from frontend import charts, client, pages, reasons
 from frontend.client import Json, Trouble
 from frontend.formats import NOTHING, duration, moment, money, number, percent
 from frontend.guard import guarded
@@ -17,7 +17,7 @@ from frontend.texts import known, text
 
 _REFRESH_SECONDS: Final = 15
 _STEPS: Final = ("validate", "promote")
-_SHOWN: Final = 50
+_PAGE: Final = "batches-page"
 _CHANGED_PSI: Final = 0.25
 _THOUSAND: Final = 1000
 
@@ -26,29 +26,31 @@ _THOUSAND: Final = 1000
 def show() -> None:
     """Draw the tab."""
     with guarded("batches"):
-        found = client.api().batches()
+        found = client.api().batches(pages.offset(_PAGE))
         if isinstance(found, Trouble):
             show_trouble(found, "batches")
         elif not found["batches"]:
             st.info(text("batches.none"), icon=":material/info:")
         else:
-            _draw(found["batches"])
+            _draw(found)
 
 
-def _draw(batches: Sequence[Json]) -> None:
+def _draw(found: Json) -> None:
+    batches: Sequence[Json] = found["batches"]
     head = ("number", "result", "taken", "rows", "refused", "validate", "promote", "versions", "took")
-    st.html(table([text(f"batches.{name}") for name in head], [_row(one) for one in batches[:_SHOWN]],
-                  text("batches.table"), left=2, short=True))  # fmt: skip
+    st.html(table([text(f"batches.{name}") for name in head], [_row(one) for one in batches],
+                  pages.part(found, "batches"), left=2, short=True))  # fmt: skip
+    pages.choose(found, _PAGE)
     chosen = st.selectbox(
         text("batches.choose"), [one["batch_number"] for one in batches], key="batch-chosen", persist_state="session",
         format_func=lambda number: text("batches.batch_of", number=number),
     )  # fmt: skip
     with st.container(border=True, key="batch-detail"):
-        found = client.api().batch(chosen)
-        if isinstance(found, Trouble):
-            show_trouble(found, "one-batch")
+        detail = client.api().batch(chosen)
+        if isinstance(detail, Trouble):
+            show_trouble(detail, "one-batch")
         else:
-            _detail(found)
+            _detail(detail)
 
 
 def _row(one: Json) -> list[str | Cell]:
