@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import streamlit as st
 
-from frontend import charts, client, reasons
+from frontend import charts, client, pages, reasons
 from frontend.client import Json, Trouble
 from frontend.formats import NOTHING, duration, moment, money, number, percent
 from frontend.guard import guarded
@@ -17,37 +17,40 @@ from frontend.texts import known, text
 
 _REFRESH_SECONDS: Final = 15
 _STEPS: Final = ("validate", "promote")
-_SHOWN: Final = 50
+_PAGE: Final = "batches-page"
 _CHANGED_PSI: Final = 0.25
+_THOUSAND: Final = 1000
 
 
 @st.fragment(run_every=_REFRESH_SECONDS)
 def show() -> None:
     """Draw the tab."""
     with guarded("batches"):
-        found = client.api().batches()
+        found = client.api().batches(pages.offset(_PAGE))
         if isinstance(found, Trouble):
             show_trouble(found, "batches")
         elif not found["batches"]:
             st.info(text("batches.none"), icon=":material/info:")
         else:
-            _draw(found["batches"])
+            _draw(found)
 
 
-def _draw(batches: Sequence[Json]) -> None:
+def _draw(found: Json) -> None:
+    batches: Sequence[Json] = found["batches"]
     head = ("number", "result", "taken", "rows", "refused", "validate", "promote", "versions", "took")
-    st.html(table([text(f"batches.{name}") for name in head], [_row(one) for one in batches[:_SHOWN]],
-                  text("batches.table"), left=2, short=True))  # fmt: skip
+    st.html(table([text(f"batches.{name}") for name in head], [_row(one) for one in batches],
+                  pages.part(found, "batches"), left=2, short=True))  # fmt: skip
+    pages.choose(found, _PAGE)
     chosen = st.selectbox(
         text("batches.choose"), [one["batch_number"] for one in batches], key="batch-chosen", persist_state="session",
         format_func=lambda number: text("batches.batch_of", number=number),
     )  # fmt: skip
     with st.container(border=True, key="batch-detail"):
-        found = client.api().batch(chosen)
-        if isinstance(found, Trouble):
-            show_trouble(found, "one-batch")
+        detail = client.api().batch(chosen)
+        if isinstance(detail, Trouble):
+            show_trouble(detail, "one-batch")
         else:
-            _detail(found)
+            _detail(detail)
 
 
 def _row(one: Json) -> list[str | Cell]:
@@ -75,7 +78,7 @@ def _detail(found: Json) -> None:
     st.html(pairs([
         (text("batches.taken"), moment(found["claimed_at"])),
         (text("batches.rows"), number(found["rows"])),
-        (text("batches.kept"), number(counts.get("kept"))),
+        (text("batches.kept"), number(counts["kept"] if found["refused"] is not None else None)),
         (text("batches.growth"), percent(counts.get("growth"), 0)),
         (text("batches.repeated"), number(counts.get("same_property_rows"))),
         (text("batches.attempt"), f"{found['attempt']} / {found['attempts']}"),
@@ -83,14 +86,8 @@ def _detail(found: Json) -> None:
         (text("batches.content"), f"{found['content_sha'][:16]}…"),
     ]))  # fmt: skip
     _verdicts(found)
-    left, right = st.columns(2, gap="large")
-    with left:
-        _drift(report.get("drift") or {}, found.get("policy") or {})
-    with right:
-        _refusals(counts.get("refused_by_reason") or {})
-        _new_values(report.get("drift") or {})
-    with st.expander(text("batches.schema")):
-        _schema(report.get("columns") or {})
+    if report:
+        _measured(found, report)
     with st.expander(text("batches.steps")):
         _steps(found["steps"])
     if found["alerts"]:
@@ -108,15 +105,29 @@ def _verdicts(found: Json) -> None:
             st.markdown(f"**{text(f'batches.{step}')} {known('verdict', judged['verdict'])}** · "
                         f"{moment(judged['decided_at'])} UTC")  # fmt: skip
             st.html(reasons.listed(judged["reasons"]))
-    if found["validate"] is None:
+    if found["outcome"] == "ABANDONED":
+        st.caption(text("batches.abandoned"))
+    elif found["validate"] is None:
         st.caption(text("batches.undecided"))
 
 
-def _drift(drift: Mapping[str, Mapping[str, Any]], policy: Mapping[str, Any]) -> None:
-    if not drift:
-        st.caption(text("batches.no_drift"))
-        return
-    charts.draw(charts.drift(drift_rows(drift, policy)), "batches.drift", text("batches.drift_about"))
+def _measured(found: Json, report: Mapping[str, Any]) -> None:
+    """Draw what validate measured of a batch; of one that it refused, and of the first, that is not all."""
+    drift: Mapping[str, Mapping[str, Any]] | None = report["drift"]
+    left, right = st.columns(2, gap="large")
+    with left:
+        if drift is None:
+            unusable = found["validate"]["verdict"] == "QUARANTINE"
+            st.caption(text("batches.unusable" if unusable else "batches.no_drift"))
+        else:
+            rows = drift_rows(drift, found["policy"])
+            charts.draw(charts.drift(rows), "batches.drift", text("batches.drift_about"))
+    with right:
+        _refusals(report["counts"]["refused_by_reason"], cleaned=found["refused"] is not None)
+        if drift is not None:
+            _new_values(drift)
+    with st.expander(text("batches.schema")):
+        _schema(report["columns"])
 
 
 def drift_rows(drift: Mapping[str, Mapping[str, Any]], policy: Mapping[str, Any]) -> list[Json]:
@@ -129,16 +140,17 @@ def drift_rows(drift: Mapping[str, Mapping[str, Any]], policy: Mapping[str, Any]
     ]  # fmt: skip
 
 
-def _refusals(reasons: Mapping[str, int]) -> None:
+def _refusals(reasons: Mapping[str, int], *, cleaned: bool) -> None:
+    """Draw which rows are refused for what; before cleaning it is what validate expects."""
     if not reasons:
-        st.caption(text("batches.no_refusals"))
+        st.caption(text("batches.no_refusals" if cleaned else "batches.none_to_refuse"))
         return
     rows = []
     for both, count in reasons.items():
         reason, _, field = both.partition(" ")
         rows.append([known("field", field), known("reason", reason), number(count)])
     st.html(table([text("batches.column"), text("batches.reason"), text("batches.rows")], rows,
-                  text("batches.refusals"), left=2))  # fmt: skip
+                  text("batches.refusals" if cleaned else "batches.to_refuse"), left=2))  # fmt: skip
 
 
 def _new_values(drift: Mapping[str, Mapping[str, Any]]) -> None:
@@ -157,7 +169,7 @@ def _new_values(drift: Mapping[str, Mapping[str, Any]]) -> None:
 def _schema(columns: Mapping[str, Mapping[str, Any]]) -> None:
     rows = [
         [known("field", name), percent(one["missing_share"]), percent(one["malformed_share"]), number(one["distinct"]),
-         *(_short(one[end]) if name != "prev_sold_date" else NOTHING for end in ("minimum", "median", "maximum"))]
+         *(value(name, one[end]) for end in ("minimum", "median", "maximum"))]
         for name, one in columns.items()
     ]  # fmt: skip
     head = [text(f"batches.{name}") for name in
@@ -165,8 +177,13 @@ def _schema(columns: Mapping[str, Mapping[str, Any]]) -> None:
     st.html(table(head, rows, text("batches.as_received")))
 
 
-def _short(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:,.6g}"
+def value(column: str, found: float | None) -> str:
+    """Return a column's number for people; a date's, an ordinal day, is for none."""
+    if found is None or column == "prev_sold_date":
+        return NOTHING
+    if column == "price":
+        return money(found)
+    return number(found) if abs(found) >= _THOUSAND else f"{found:.3g}"
 
 
 def _steps(steps: Sequence[Mapping[str, Any]]) -> None:

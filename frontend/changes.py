@@ -14,6 +14,7 @@ from frontend.texts import known, text
 Json = Mapping[str, Any]
 
 _MEASURES: Final = ("rmse", "mae", "r2", "mdape", "rmsle")
+_CALENDAR: Final = frozenset({"prev_sold_year", "prev_sold_month"})
 
 
 def title(compared: Json) -> str:
@@ -50,19 +51,30 @@ def _metrics(found: Json) -> list[str]:
     ]  # fmt: skip
 
 
-def table_of(found: Json) -> str:
-    """Return the two models on the houses before, the new ones and all."""
+def table_of(explanation: Json) -> str:
+    """Return the two models on the houses before, the new ones and all, as an explanation that has a table says."""
+    found = explanation["table"]
     cells = {(cell["model"], cell["on"]): cell for cell in found["cells"]}
     rows: list[list[str | Cell]] = []
     for gain in found["gains"]:
         pair = [cells[model, gain["on"]]["rmse"] for model in ("champion", "candidate")]
         clear = gain["rmse"]["low"] > 0 or gain["rmse"]["high"] < 0
         rows.append([
-            text(f"why.on_{gain['on']}"), number(gain.get("rows")), *(_estimate(one) for one in pair),
+            _side(explanation, gain["on"]), number(gain.get("rows")), *(_estimate(one) for one in pair),
             Cell(_estimate(gain["rmse"], sign=True), "strong" if clear else ""),
         ])  # fmt: skip
     head = [text(f"why.{name}") for name in ("houses", "rows", "champion_short", "candidate_short", "gain")]
     return table(head, rows, text("why.table", confidence=percent(found["confidence"], 0)))
+
+
+def _side(explanation: Json, on: str) -> str:
+    """Return which houses; the champion was trained on all of them where somebody has it trained again."""
+    if on == "all" or not explanation.get("retrained"):
+        return text(f"why.on_{on}")
+    numbers = (explanation.get(on) or {}).get("batches", ())
+    if len(numbers) == 1:
+        return text("batches.batch_of", number=numbers[0])
+    return text("why.on_batches", batches=listed(numbers))
 
 
 def _estimate(found: Json, *, sign: bool = False) -> str:
@@ -126,8 +138,8 @@ def attributions(found: Iterable[Json]) -> str:
 def novelties(found: Iterable[Json]) -> str:
     """Return what of the new houses the champion had never met, by field."""
     rows = [
-        [known("field", one["field"]), _novelty(one), number(one["rows"]), percent(one["share"]),
-         number(one["rows_before"])]
+        [known("field", one["field"], known("feature", one["field"])), _novelty(one),
+         number(one["rows"]), percent(one["share"]), number(one["rows_before"])]
         for one in found
     ]  # fmt: skip
     names = ("feature", "never_met", "rows", "share", "rows_before")
@@ -139,7 +151,8 @@ def _novelty(one: Json) -> str:
         return str(one["value"])
     if one.get("low") is None:
         return NOTHING
-    return text("why.outside", low=f"{one['low']:,.10g}", high=f"{one['high']:,.10g}")
+    written = ".10g" if one["field"] in _CALENDAR else ",.10g"
+    return text("why.outside", low=f"{one['low']:{written}}", high=f"{one['high']:{written}}")
 
 
 def slices(found: Sequence[Json]) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Final
 import altair as alt
 import streamlit as st
 
+from frontend.formats import moment
 from frontend.texts import text
 
 # Seen on the light and on the dark background alike; words stand beside every one of them.
@@ -102,13 +103,16 @@ def history(rows: Rows) -> Drawing:
 
 def reigns(rows: Rows) -> Drawing:
     """Draw who was champion when; rows hold version, start and end as times."""
+    told = [{**row, "from": moment(row["start"]), "until": moment(row["end"])} for row in rows]
     drawn: alt.Chart = (
-        plot(rows)
+        plot(told)
         .mark_bar(cornerRadius=3, height=14)
         .encode(
             x=alt.X(
                 "start:T",
                 title=text("models.time"),
+                # Vega-Lite's own is the browser's time zone.
+                scale=alt.Scale(type="utc"),
                 axis=alt.Axis(labelOverlap=True, tickCount=4, format="%b %d, %H:%M"),
             ),
             x2="end:T",
@@ -116,8 +120,8 @@ def reigns(rows: Rows) -> Drawing:
             color=alt.Color("now:N", legend=None, scale=alt.Scale(domain=[True, False], range=[UP, QUIET])),
             tooltip=[
                 alt.Tooltip("version:O", title=text("models.version")),
-                alt.Tooltip("start:T", title=text("models.from"), format="%Y-%m-%d %H:%M"),
-                alt.Tooltip("end:T", title=text("models.until"), format="%Y-%m-%d %H:%M"),
+                alt.Tooltip("from:N", title=text("models.from")),
+                alt.Tooltip("until:N", title=text("models.until")),
             ],
         )
         .properties(

@@ -26,7 +26,7 @@ _PROBLEM: Final = "urn:appraiser:problem:"
 _MOST_KEPT: Final = 200
 # Enough for every zip code and city there is.
 _KNOWN_VALUES: Final = 100_000
-_PAGE: Final = 100
+PAGE: Final = 100
 
 
 @dataclass(frozen=True)
@@ -79,17 +79,17 @@ class Api:
         """Return the model that is served, with every value it knows."""
         return self._kept("/model-info", values=_KNOWN_VALUES)
 
-    def models(self) -> Json | Trouble:
-        """Return the newest versions."""
-        return self._kept("/models", limit=_PAGE)
+    def models(self, offset: int = 0) -> Json | Trouble:
+        """Return a page of versions, newest first, and the champion wherever it stands."""
+        return self._kept("/models", limit=PAGE, offset=offset)
 
     def model(self, version: int) -> Json | Trouble:
         """Return all there is on a version."""
         return self._kept(f"/models/{version}")
 
-    def batches(self) -> Json | Trouble:
-        """Return the newest batches."""
-        return self._kept("/batches", limit=_PAGE)
+    def batches(self, offset: int = 0) -> Json | Trouble:
+        """Return a page of batches, newest first."""
+        return self._kept("/batches", limit=PAGE, offset=offset)
 
     def batch(self, number: int) -> Json | Trouble:
         """Return all there is on a batch."""
@@ -97,7 +97,7 @@ class Api:
 
     def alerts(self) -> Json | Trouble:
         """Return the newest alerts."""
-        return self._kept("/alerts", limit=_PAGE)
+        return self._kept("/alerts", limit=PAGE)
 
     def predict(self, listing: Mapping[str, Any]) -> Json | Trouble:
         """Return the price of a listing."""

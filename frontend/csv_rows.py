@@ -58,7 +58,7 @@ def parse(content: bytes, fields: Sequence[Field]) -> Batch:
     if len(content) > MOST_BYTES:
         raise FileRefused("batch.too_many_bytes", most=MOST_BYTES // 1_000_000)
     lines = _lines(_text(content))
-    head = [_name(cell) for cell in next(lines, [])]
+    head = [_name(cell) for cell in next(lines, (1, []))[1]]
     known = {field.name for field in fields}
     missing = [name for name in names(fields, required=True) if name not in head]
     if missing:
@@ -93,17 +93,21 @@ def _text(content: bytes) -> str:
         return content.decode("cp1252", errors="replace")
 
 
-def _lines(text: str) -> Iterator[list[str]]:
+def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield rows with the line of the file each begins on: a quoted cell may go over several."""
     first = text[:_SAMPLE].split("\n", 1)[0]
     delimiter = max(",;\t", key=first.count)
     try:
-        yield from csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+        reader, begins = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), 1
+        for cells in reader:
+            yield begins, cells
+            begins = reader.line_num + 1
     except csv.Error:
         raise FileRefused("batch.not_csv") from None
 
 
-def _rows(lines: Iterator[list[str]], head: Sequence[str], known: set[str]) -> Iterator[Row]:
-    for line, cells in enumerate(lines, 2):
+def _rows(lines: Iterator[tuple[int, list[str]]], head: Sequence[str], known: set[str]) -> Iterator[Row]:
+    for line, cells in lines:
         if not any(cell.strip() for cell in cells):
             continue
         named = {name: cell.strip() for name, cell in zip(head, cells, strict=False) if name in known}

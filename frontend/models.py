@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import streamlit as st
 
-from frontend import charts, client, reasons
+from frontend import charts, client, pages, reasons
 from frontend.client import Json, Trouble
 from frontend.formats import NOTHING, listed, moment, money, number, percent, when
 from frontend.guard import guarded
@@ -17,6 +17,8 @@ from frontend.tables import Cell, pairs, pill, table
 from frontend.texts import known, text
 
 _REFRESH_SECONDS: Final = 15
+_PAGE: Final = "models-page"
+_REIGNS: Final = 20
 # Events that say which version the alias names from then on.
 _SETTINGS: Final = frozenset({"ALIAS_SET", "ADOPTED"})
 _MEASURES: Final = ("rmse", "mae", "r2", "mdape", "rmsle")
@@ -26,25 +28,38 @@ _MEASURES: Final = ("rmse", "mae", "r2", "mdape", "rmsle")
 def show() -> None:
     """Draw the tab."""
     with guarded("models"):
-        found = client.api().models()
+        found = client.api().models(pages.offset(_PAGE))
         if isinstance(found, Trouble):
             show_trouble(found, "models")
         elif not found["models"]:
             st.info(text("models.none"), icon=":material/info:")
         else:
-            _draw(found["models"], found["alias_events"])
+            _draw(found)
 
 
-def _draw(versions: Sequence[Json], events: Iterable[Json]) -> None:
+def with_champion(found: Json) -> list[Json]:
+    """Return a page's versions, newest first, and the champion among them wherever it stands."""
+    champion: Json | None = found["champion"]
+    versions: list[Json] = found["models"]
+    if champion is None or champion["version"] in {one["version"] for one in versions}:
+        return versions
+    return sorted([*versions, champion], key=lambda one: -int(one["version"]))
+
+
+def _draw(found: Json) -> None:
+    versions, about = with_champion(found), pages.part(found, "models")
     _history(versions)
-    reigned = reigns(events, dt.datetime.now(dt.UTC))
+    reigned = reigns(found["alias_events"], dt.datetime.now(dt.UTC))
     if reigned:
-        charts.draw(charts.reigns(reigned), "models.reigns")
+        newest = reigned[-_REIGNS:]
+        cut = text("models.reigns_part", shown=len(newest), total=number(len(reigned))) if newest != reigned else ""
+        charts.draw(charts.reigns(newest), "models.reigns", cut)
     st.html(table(
         [text(f"models.{name}") for name in
          ("version", "status", "registered", "batches", "rmse_then", "rmse_now", "verdict")],
-        [_row(one) for one in versions], text("models.table"), left=2, short=True,
+        [_row(one) for one in versions], about, left=2, short=True,
     ))  # fmt: skip
+    pages.choose(found, _PAGE)
     if any(one["now"] for one in versions):
         st.caption(text("models.then_now"))
     chosen = st.selectbox(

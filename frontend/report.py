@@ -50,11 +50,12 @@ def _parts(compared: Json, explanation: Json) -> Iterator[str]:
     if compared["verdict"]:
         yield f"<h2>{escape(known('verdict', compared['verdict']))}</h2>"
         yield reasons.listed(compared["reasons"])
-    if explanation.get("paragraph"):
-        yield f"<h2>{escape(text('why.words'))}</h2>{changes.paragraph(paragraph.sentences(explanation))}"
+    told = paragraph.sentences(explanation) if explanation.get("paragraph") else []
+    if told:
+        yield f"<h2>{escape(text('why.words'))}</h2>{changes.paragraph(told)}"
     yield changes.errors(compared["evidence"])
     if explanation.get("table"):
-        yield changes.table_of(explanation["table"])
+        yield changes.table_of(explanation)
     if explanation.get("error_change"):
         yield _bars(changes.terms(explanation["error_change"]), text("why.error_change"))
         if explanation["error_change"]["novelties"]:
@@ -66,7 +67,8 @@ def _parts(compared: Json, explanation: Json) -> Iterator[str]:
         yield changes.attributions(explanation["attributions"]["features"])
     if compared["evidence"].get("slices"):
         yield changes.slices(compared["evidence"]["slices"])
-    notes = [*compared["evidence"].get("notes", ()), *explanation.get("notes", ())]
+    # The paragraph ends with the explanation's notes.
+    notes = [*compared["evidence"].get("notes", ()), *(one for one in explanation.get("notes", ()) if one not in told)]
     if notes:
         yield f"<h2>{escape(text('why.notes'))}</h2>{sentences(map(str, notes))}"
 

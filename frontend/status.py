@@ -15,7 +15,7 @@ import streamlit as st
 from frontend import client
 from frontend.client import Json, Trouble
 from frontend.formats import NOTHING, duration, listed, moment, number, when
-from frontend.guard import NOTED_AWAY, guarded, sentence
+from frontend.guard import AWAY, NOTED_AWAY, guarded, sentence
 from frontend.tables import pairs, sentences
 from frontend.texts import known, text
 
@@ -32,15 +32,24 @@ def show() -> None:
     with guarded("status"):
         ready = client.api().ready()
         down = isinstance(ready, Trouble)
-        said = text("status.not_connected" if down else "status.connected")
+        name, said = connection(ready)
         st.html(
             f'<div role="status"><span class="ap-dot{" bad" if down else ""}"></span>'
-            f"<b>{escape(text('status.api_down' if down else 'status.api'))}</b><br>{escape(said)}</div>"
+            f"<b>{escape(name)}</b><br>{escape(said)}</div>"
         )
         info = client.api().model_info() if not down else ready
         batches = client.api().batches() if not down else ready
         st.html(pairs([*_model(info), *_newest(batches)]))
         st.caption(text("status.asked", host=client.api().host, time=f"{dt.datetime.now(dt.UTC):%H:%M:%S}"))
+
+
+def connection(ready: Json | Trouble) -> tuple[str, str]:
+    """Return whether the API is there, and what that means: one that answers is, also while it gives no prices."""
+    if not isinstance(ready, Trouble):
+        return text("status.api"), text("status.connected")
+    if ready.kind in AWAY:
+        return text("status.api_down"), text("status.not_connected")
+    return text("status.api_waits"), text("status.waits")
 
 
 def _model(info: Json | Trouble) -> list[tuple[str, str]]:

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import streamlit as st
 
-from frontend import changes, charts, client, paragraph, reasons, report
+from frontend import changes, charts, client, pages, paragraph, reasons, report
 from frontend.client import Json, Trouble
 from frontend.formats import NOTHING, moment, money, number, percent
 from frontend.guard import show as show_trouble
+from frontend.models import with_champion
 from frontend.texts import known, text
+
+_PAGE: Final = "why-page"
 
 
 def show() -> None:
     """Draw the tab."""
-    found = client.api().models()
+    found = client.api().models(pages.offset(_PAGE))
     if isinstance(found, Trouble):
         show_trouble(found, "why")
         return
-    compared = [one for one in found["models"] if one["then"]]
+    pages.choose(found, _PAGE)
+    compared = [one for one in with_champion(found) if one["then"]]
     if not compared:
         st.info(text("why.none"), icon=":material/info:")
         return
@@ -78,7 +82,7 @@ def _draw(compared: Json) -> None:
 
 def _table(_: Mapping[str, Any], explanation: Mapping[str, Any]) -> None:
     if explanation.get("table"):
-        st.html(changes.table_of(explanation["table"]))
+        st.html(changes.table_of(explanation))
 
 
 def _error_change(_: Mapping[str, Any], explanation: Mapping[str, Any]) -> None:

@@ -207,6 +207,7 @@ class ModelPage(Named):
     """Versions, newest first."""
 
     models: list[ModelSummary]
+    champion: Annotated[ModelSummary | None, Field(description="The version in production, also off this page")]
     alias_events: Annotated[list[Json], Field(description="All of the alias's history, newest first")]
     total: int
     limit: int

@@ -68,9 +68,11 @@ def _models(connection: Connection, limit: int, offset: int) -> Page:
     compared, events = versions.comparisons(connection), versions.alias_events(connection)
     places = _places(events)
     summaries = [_summary(one, compared, places) for one in found]
+    champion = next((version for version, place in places.items() if place == "production"), None)
+    held = versions.versions(connection, 1, 0, only=champion) if champion is not None else []
     return {
-        "models": summaries, "alias_events": events, "total": versions.version_count(connection), "limit": limit,
-        "offset": offset,
+        "models": summaries, "champion": _summary(held[0], compared, places) if held else None,
+        "alias_events": events, "total": versions.version_count(connection), "limit": limit, "offset": offset,
     }  # fmt: skip
 
 

@@ -14,10 +14,12 @@ from steps.common.explanation import (
     Estimate,
     Explanation,
     GainSplit,
+    Rows,
     Table,
     Term,
 )
 from steps.evaluate.change_plots import ERROR_CHANGE, GAIN, SHAP_CHANGE, TERMS
+from steps.evaluate.paragraph import batches_of
 
 FILE: Final = "why_it_changed.html"
 _STYLE: Final = """
@@ -41,7 +43,7 @@ def write(folder: Path, found: Explanation) -> Path:
         "<h1>Why it changed</h1>",
         f'<p class="about">{about}</p>',
         *(f'<p class="why">{escape(sentence)}</p>' for sentence in found.paragraph),
-        *(_table(found.table) if found.table else ()),
+        *(_table(found, found.table) if found.table else ()),
         *(_gain(found.gain_split, folder) if found.gain_split else ()),
         *(_error_change(found.error_change, folder) if found.error_change else ()),
         *(_attributions(found.attributions, folder) if found.attributions else ()),
@@ -56,19 +58,23 @@ def write(folder: Path, found: Explanation) -> Path:
     return path
 
 
-def _table(table: Table) -> Iterable[str]:
+def _table(found: Explanation, table: Table) -> Iterable[str]:
     cells = {(cell.model, cell.on): cell for cell in table.cells}
     rows = []
     for gain in table.gains:
         for name in ("rmse", "mae"):
             both = (getattr(cells[model, gain.on], name) for model in ("champion", "candidate"))
             rows.append([
-                f"{_ROWS[gain.on]}, {name.upper()}", f"{gain.rows:,}", *(_estimate(one) for one in both),
+                f"{_side(found, gain.on)}, {name.upper()}", f"{gain.rows:,}", *(_estimate(one) for one in both),
                 _estimate(getattr(gain, name)),
             ])  # fmt: skip
     yield "<h2>Who is how wrong where</h2>"
     yield _rows(["", "rows", "champion", "candidate", "gain, paired"], rows)
     yield f'<p class="small">Dollars, with {table.confidence:.0%} intervals, resampled by house.</p>'
+
+
+def _side(found: Explanation, on: Rows) -> str:
+    return f"of {batches_of(found, on)}" if found.retrained and on != "all" else _ROWS[on]
 
 
 def _gain(split: GainSplit, folder: Path) -> Iterable[str]:

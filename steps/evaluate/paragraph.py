@@ -13,6 +13,7 @@ from steps.common.explanation import (
     Explanation,
     GainSplit,
     Novelty,
+    Rows,
     Table,
     Term,
 )
@@ -58,8 +59,7 @@ def _table(found: Explanation, table: Table) -> Iterator[str]:
 
 
 def _side(found: Explanation, gain: Advantage) -> str:
-    side = found.new if gain.on == "new" else found.before
-    batches = _batches(side.batches if side else ())
+    batches = batches_of(found, gain.on)
     if found.retrained:
         return f"of {batches}"
     return f"new to the champion ({batches})" if gain.on == "new" else f"of batches it was trained on ({batches})"
@@ -194,7 +194,10 @@ def _attributions(found: Attributions) -> str:
     return f"In mean |SHAP| of log price, on {found.rows:,} test rows, other features move the price now: {told}."
 
 
-def _batches(numbers: Sequence[int]) -> str:
+def batches_of(found: Explanation, on: Rows) -> str:
+    """Return which batches the test rows on one side are of."""
+    side = found.new if on == "new" else found.before
+    numbers: Sequence[int] = side.batches if side else ()
     if not numbers:
         return "no batch"
     *others, last = map(str, numbers)

@@ -30,7 +30,7 @@ def attributions() -> Drawing:
 
 
 CHARTS: list[tuple[Callable[[], Drawing], str]] = [
-    (lambda: charts.history(VERSIONS), "Error, US dollars"), (lambda: charts.reigns(REIGNS), "Time"),
+    (lambda: charts.history(VERSIONS), "Error, US dollars"), (lambda: charts.reigns(REIGNS), "Time (UTC)"),
     (lambda: charts.drift(DRIFT), "Population stability index"), (terms, "RMSE, US dollars"),
     (attributions, "Change of mean |SHAP|, log price"),
     (lambda: waterfall(BARS, 220_000.0, 219_000.0), "Price, US dollars"),

@@ -27,6 +27,11 @@ def test_columns_are_matched_by_name_in_any_order_and_others_are_named() -> None
     assert found.ignored == ("colour",)
 
 
+def test_a_line_is_the_files_also_after_a_cell_of_several_lines() -> None:
+    found = parse(b'state,bed,city\r\n"Ohio",1,"Avon\r\nLake"\r\n\r\nMaine,2,Bath\r\n', FIELDS)
+    assert [row.line for row in found.rows] == [2, 5]
+
+
 @pytest.mark.parametrize("content", [
     "state;bed\nÅland;3\n".encode("cp1252"), "state\tbed\nÅland\t3\n".encode(),
     "state,bed\nÅland,3\n".encode("utf-8-sig"),

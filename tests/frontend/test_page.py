@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from frontend.formats import money, signed
+from frontend.formats import moment, money, signed, when
 from frontend.texts import every
 from tests.frontend import explained
 from tests.frontend.conftest import Shown
@@ -148,6 +148,17 @@ def test_the_history_of_two_promotions_a_refusal_and_a_skip(page: Page) -> None:
         ["3", "Skipped"], ["2", "Held back"], ["1", "Promoted"], ["0", "Promoted"],
     ]  # fmt: skip
     assert rows[3].split("\t")[4] == "10", "rows refused by the real parser"
+
+
+def test_a_browser_elsewhere_draws_who_was_champion_when_in_utc_too(browser: Browser, shown: Shown) -> None:
+    first = shown.api.get("/models").json()["alias_events"][-1]["at"]
+    with window(browser, timezone_id="Asia/Kolkata") as page:
+        open_page(page, shown.frontend.url)
+        open_tab(page, said("tab.models"))
+        expect(bars(page, "models.reigns_alt").first).to_have_attribute("aria-label", re.compile(moment(first)[:-1]))
+        chart = page.locator(f'[aria-label^="{said("models.reigns_alt")}"]')
+        expect(chart).to_contain_text("Time (UTC)")
+        expect(chart).to_contain_text(f"{when(first):%b %d, %H:}")
 
 
 def test_the_audit_of_a_batch(page: Page) -> None:

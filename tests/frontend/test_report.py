@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from frontend import report
-from frontend.formats import money, number, percent, signed
+from frontend.formats import listed, money, number, percent, signed
 from tests.frontend.explained import comparison, explanation, rmse
 
 EVIL = '</p><script>alert(1)</script><img src="http://elsewhere">'
@@ -56,6 +56,16 @@ def test_every_part_of_the_explanation_with_its_figures() -> None:
     assert Parsed(page).open == []
 
 
+def test_houses_the_champion_was_trained_on_are_called_by_their_batches() -> None:
+    found = explanation()
+    assert "New to the champion" in report.page(comparison())
+    sides = {"before": {**found["before"], "batches": [0, 1, 2, 4]}, "new": {**found["new"], "batches": [5]}}
+    page = report.page(comparison(explanation={**found, **sides, "retrained": True, "error_change": None}))
+    assert "New to the champion" not in page
+    assert "Known batches" not in page
+    assert page.index(f">Batches {listed([0, 1, 2, 4])}</td>") > page.index(">Batch 5</td>")
+
+
 def poisoned(value: Any) -> Any:
     """Return JSON whose every text is an attack, but for what the page looks up by."""
     if isinstance(value, dict):
@@ -81,6 +91,12 @@ def test_what_is_not_there_is_left_out(changes: dict[str, Any]) -> None:
     page = report.page(comparison(**changes))
     assert "None" not in page
     assert Parsed(page).open == []
+
+
+@pytest.mark.usefixtures("spanish")
+def test_in_spanish_too_a_note_stands_there_once() -> None:
+    page = report.page(comparison(explanation={**explanation(), "notes": ["It was not measured."]}))
+    assert page.count("It was not measured.") == 1
 
 
 def test_the_files_name_says_which_two() -> None:

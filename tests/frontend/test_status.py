@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from frontend.client import Trouble
-from frontend.status import fresh, heading, warnings
+from frontend.status import connection, fresh, heading, warnings
 from frontend.texts import every
 from serving.champion import Look, Outcome
 from steps.common.verdicts import QUARANTINE
@@ -65,6 +65,14 @@ def test_an_alias_that_cannot_be_followed_is_said_with_what_to_do(outcome: Outco
 def test_every_outcome_of_a_look_that_is_trouble_has_a_sentence() -> None:
     told = {key.removeprefix("alias.") for key in every() if key.startswith("alias.")}
     assert told == {outcome for outcome in Outcome if served(outcome)["alias"]["trouble"]}
+
+
+@pytest.mark.parametrize(("ready", "name"), [
+    ({"ready": True}, "API connected"), (Trouble("down"), "API not reachable"), (Trouble("slow"), "API not reachable"),
+    (Trouble("not-ready"), "API not ready"), (Trouble("log-full"), "API not ready"),
+])  # fmt: skip
+def test_an_api_that_answers_is_not_said_to_be_out_of_reach(ready: Any, name: str) -> None:
+    assert connection(ready)[0] == name
 
 
 @pytest.mark.parametrize(("alerts", "count"), [(raised(), 0), (raised(1, 2), 2), (raised(1, 24 * 8), 1), (AWAY, 0)])

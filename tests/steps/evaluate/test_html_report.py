@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from steps.common.explanation import Explanation
+from steps.common.explanation import Advantage, Cell, Estimate, Explanation, Part, Rows, Side, Table
 from steps.evaluate import change_plots, html_report, plots
 from steps.evaluate.paragraph import sentences
 from tests.steps.evaluate import explanations
@@ -35,6 +35,25 @@ def test_of_too_few_houses_outside_it_is_not_said_that_their_part_may_be_chance(
     found = change(terms=[FEW_OUTSIDE], outside_rows=rows, needed_outside_rows=30)
     row = next(line for line in html_report.write(tmp_path, found).read_text().split("<tr") if "300 to 1,200" in line)
     assert f">{cell}</td>" in row
+
+
+@pytest.mark.parametrize(("retrained", "names"), [
+    (False, ["all test rows", "new to the champion", "of batches it was trained on"]),
+    (True, ["all test rows", "of batch 5", "of batches 0, 1 and 4"]),
+])  # fmt: skip
+def test_houses_the_champion_was_trained_on_are_called_by_their_batches(
+    tmp_path: Path, retrained: bool, names: list[str]
+) -> None:
+    size, batches = Estimate(low=1, point=2, high=3), {"new": (5,), "before": (0, 1, 4)}
+    on: tuple[Rows, ...] = ("all", "new", "before")
+    models: tuple[Part, ...] = ("champion", "candidate")
+    cells = tuple(Cell(model=model, on=rows, rmse=size, mae=size) for rows in on for model in models)
+    gains = tuple(Advantage(on=rows, rows=9, rmse=size, mae=size) for rows in on)
+    sides = {name: Side(batches=held, rows=9, properties=9) for name, held in batches.items()}
+    table = Table(confidence=0.95, cells=cells, gains=gains)
+    found = change().model_copy(update={**sides, "table": table, "error_change": None, "retrained": retrained})
+    page = html_report.write(tmp_path, found).read_text()
+    assert re.findall(r"<tr><td>([^<]*), RMSE</td>", page) == names
 
 
 def whole(found: Explanation) -> bool:
