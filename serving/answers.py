@@ -18,6 +18,7 @@ InferenceId = Annotated[str, Field(title="Inference", description="Key of the st
     "format": "uuid"
 })]  # fmt: skip
 Sentence = Annotated[str, Field(description="A sentence for people")]
+LookOutcome = Literal["unchanged", "swapped", "refused", "unreachable", "unstored", "no_alias"]
 Json = dict[str, Any]
 
 
@@ -99,9 +100,6 @@ class Explanation(Prediction):
     method: Annotated[str, Field(description="How the contributions were computed")]
     base: Base
     contributions: Annotated[list[Contribution], Field(description="The largest first")]
-
-
-LookOutcome = Literal["unchanged", "swapped", "refused", "unreachable", "unstored", "no_alias"]
 
 
 class Alias(TypedDict):
