@@ -39,7 +39,8 @@ def show() -> None:
 
 def with_champion(found: Json) -> list[Json]:
     """Return a page's versions, newest first, and the champion among them wherever it stands."""
-    champion: Json | None = found["champion"]
+    # An API of the release before, which a roll-out leaves beside the page for a while, does not tell it.
+    champion: Json | None = found.get("champion")
     versions: list[Json] = found["models"]
     if champion is None or champion["version"] in {one["version"] for one in versions}:
         return versions

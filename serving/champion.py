@@ -90,6 +90,7 @@ class Champions:
         self._refused: Look | None = None
         self._pause = poll_seconds
         self._retry_at = 0.0
+        self._unnoted: tuple[int, Mapping[str, str]] | None = None
 
     def start_from_disk(self) -> None:
         """Serve the copy that was served last, if it is there and whole; never raises."""
@@ -136,6 +137,7 @@ class Champions:
         if version is None:
             return _look(Outcome.NO_ALIAS, None, _no_alias(now))
         if now and now.version == version and now.loaded_from == "registry":
+            self._note()
             return _look(Outcome.UNCHANGED, version, f"version {version} is served")
         refused = self._refused
         if patient and refused and refused.version == version and time.monotonic() < self._retry_at:
@@ -145,7 +147,7 @@ class Champions:
         except (FileBroken, BundleBroken) as error:
             return self._refuse(version, error)
         self._refused = None
-        self._forget_others(version)
+        self._note()
         before = f"after version {now.version}" if now else "the first since the start"
         return _look(Outcome.SWAPPED, version, f"version {version} is served, {before}")
 
@@ -162,17 +164,26 @@ class Champions:
         with self._ledger.connect() as connection:
             files = {file.path: file.sha256 for file in models.model_files(connection, version)}
         champion = self._load(version, files, "registry")
-        self._remember(version, files)
+        self._unnoted = (version, files)
         return champion
 
-    def _remember(self, version: int, files: Mapping[str, str]) -> None:
-        """Note which copy a start without MLflow may serve; without the note it serves none, and now is now."""
+    def _note(self) -> None:
+        """Write down which copy a start without MLflow may serve, and only then let go of the one noted before.
+
+        What is served is served, noted or not; where the disk is full, every look tries again.
+        """
+        if self._unnoted is None:
+            return
+        version, files = self._unnoted
         draft = self._folder / f".{_MEMORY}"
         try:
             draft.write_text(json.dumps({"version": version, "files": files}), encoding="utf-8")
             draft.replace(self._folder / _MEMORY)
         except OSError as error:
             log().warning("champion_not_noted", version=version, path=str(draft), reason=error.strerror)
+            return
+        self._unnoted = None
+        self._forget_others(version)
 
     def _load(self, version: int, files: Mapping[str, str], loaded_from: Literal["registry", "disk"]) -> Champion:
         folder = self._folder / str(version)

@@ -1,6 +1,7 @@
-"""A connection that cannot be held open, or filled, by a request that never begins.
+"""A connection that cannot be held open, or filled, by what is no request.
 
-The time limit of a request starts once its headers are complete, and uvicorn sets them no limit of its own.
+The time limit of a request runs from the end of its headers to the beginning of its answer, and uvicorn has no limit of
+its own: its keep-alive ends with the first byte, whatever that is.
 """
 
 from __future__ import annotations
@@ -10,16 +11,21 @@ from typing import Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-HEADER_BYTES: Final = 64 << 10
-HEADER_SECONDS: Final = 30
+FRUITLESS_BYTES: Final = 64 << 10
+WAIT_SECONDS: Final = 30
 _TOO_LARGE: Final = b"%bcontent-length: 0\r\nconnection: close\r\n\r\n" % STATUS_LINE[431]
 
 
 class BoundedConnection(HttpToolsProtocol):
-    """HTTP by httptools, whose request line and headers together may have 64 KiB and take 30 seconds."""
+    """HTTP by httptools, without what can go on for ever: headers, trailers, line ends, waiting.
+
+    More than 64 KiB in a row that complete no headers and are no body end the connection, and so do 30 seconds in which
+    no request is at work and none has come whole up to its body.
+    """
 
     _waiting: asyncio.TimerHandle | None = None
-    _header_bytes = 0
+    _fruitless = 0
+    _fruit = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Wait for the first request."""
@@ -32,31 +38,47 @@ class BoundedConnection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
-        """Wait for the headers of a request that has begun."""
+        """Give a request that has begun its time."""
         super().on_message_begin()
+        self._wait_no_longer()
         self._wait()
 
     def on_headers_complete(self) -> None:
         """Leave the rest of the request to its own limits."""
+        self._fruit = True
         self._wait_no_longer()
         super().on_headers_complete()
 
+    def on_body(self, body: bytes) -> None:
+        """Leave the body to whoever reads it."""
+        self._fruit = True
+        super().on_body(body)
+
     def data_received(self, data: bytes) -> None:
-        """Read what came; end the connection where it is more than headers have."""
+        """Read what came; end the connection where it has been nothing of use for too long."""
+        self._fruit = False
         super().data_received(data)
-        if self._waiting is None:
+        if self.transport.is_closing():
             return
-        self._header_bytes += len(data)
-        if self._header_bytes > HEADER_BYTES and not self.transport.is_closing():
-            self.transport.write(_TOO_LARGE)
+        at_work = self.cycle is not None and not self.cycle.response_complete
+        if not at_work:
+            self._wait()
+        # The rest of a read that completed something is no more than a read has.
+        self._fruitless = 0 if self._fruit else self._fruitless + len(data)
+        if self._fruitless > FRUITLESS_BYTES:
+            if not at_work:
+                self.transport.write(_TOO_LARGE)
             self.transport.close()
 
     def _wait(self) -> None:
-        self._wait_no_longer()
-        self._header_bytes = 0
-        self._waiting = self.loop.call_later(HEADER_SECONDS, self.transport.close)
+        if self._waiting is None:
+            self._waiting = self.loop.call_later(WAIT_SECONDS, self._give_up)
 
     def _wait_no_longer(self) -> None:
         if self._waiting is not None:
             self._waiting.cancel()
             self._waiting = None
+
+    def _give_up(self) -> None:
+        self._waiting = None
+        self.transport.close()

@@ -16,7 +16,8 @@ from steps.common.store.connection import Unreachable
 from steps.common.store.figures import Figures
 
 _PAUSE_SECONDS: Final = 15.0
-# Figures are told for so long after the look that found them had begun: a look takes more than a dozen statements.
+# Figures are told for so long after the look that found them, and for as long as that look took: the next one, of more
+# than a dozen statements, takes as long again.
 _OLDEST_SECONDS: Final = 60.0
 # How long the scrape after a start waits for the first look; later ones never wait.
 _FIRST_SECONDS: Final = 2.0
@@ -25,7 +26,7 @@ _STOP_SECONDS: Final = 1.0
 
 @dataclass(frozen=True)
 class _Look:
-    began: float
+    until: float
     figures: Figures | None
 
 
@@ -53,7 +54,7 @@ class LedgerWatch:
         """Return what the ledger adds up to, None where it does not say so any more; never raises."""
         self._looked.wait(_FIRST_SECONDS)
         newest = self._newest
-        return newest.figures if time.monotonic() - newest.began < _OLDEST_SECONDS else None
+        return newest.figures if time.monotonic() < newest.until else None
 
     def look(self) -> None:
         """Look once; never raises."""
@@ -66,7 +67,8 @@ class LedgerWatch:
             trouble = str(error).split("\n", 1)[0]
         except Exception as error:  # noqa: BLE001  # the next look must come, whatever this one met
             log().exception("figures_failed", kind=type(error).__name__)
-        self._newest = _Look(began, found)
+        ended = time.monotonic()
+        self._newest = _Look(ended + (ended - began) + _OLDEST_SECONDS, found)
         self._looked.set()
         if trouble is not None and trouble != self._trouble:
             log().warning("ledger_down", reason=trouble)

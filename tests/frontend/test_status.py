@@ -62,6 +62,12 @@ def test_an_alias_that_cannot_be_followed_is_said_with_what_to_do(outcome: Outco
     assert ("roll back" in told) is (outcome is Outcome.REFUSED)
 
 
+@pytest.mark.parametrize("alias", [{}, {"outcome": None}, {"outcome": "eaten"}])
+def test_an_api_of_another_release_says_its_trouble_in_its_own_words(alias: dict[str, Any]) -> None:
+    info = {"model_version": 3, "alias": {**alias, "trouble": "what it {met}"}}
+    assert warnings(info, AWAY, NOW) == ["what it {met}"]
+
+
 def test_every_outcome_of_a_look_that_is_trouble_has_a_sentence() -> None:
     told = {key.removeprefix("alias.") for key in every() if key.startswith("alias.")}
     assert told == {outcome for outcome in Outcome if served(outcome)["alias"]["trouble"]}

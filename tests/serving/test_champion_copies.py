@@ -57,11 +57,28 @@ def test_a_folder_that_takes_no_copy_is_not_said_to_be_mlflow(deployment: Deploy
 
 
 def test_a_version_that_cannot_be_noted_is_served_all_the_same(deployment: Deployment, champions: Champions) -> None:
-    version, _ = register(deployment, "run 0")
-    deployment.set_alias(version)
-    (deployment.folder / "models" / ".champion.json").mkdir()
+    one, _ = register(deployment, "run 0")
+    two, _ = register(deployment, "run 1", 1, 25)
+    deployment.set_alias(one)
+    champions.look()
+    in_the_way = deployment.folder / "models" / ".champion.json"
+    in_the_way.mkdir()
+    deployment.set_alias(two)
     assert champions.look().outcome is Outcome.SWAPPED
+    assert started_anew(deployment) == one
+    in_the_way.rmdir()
     assert champions.look().outcome is Outcome.UNCHANGED
+    assert started_anew(deployment) == two
+    assert not (deployment.folder / "models" / str(one)).exists()
+
+
+def started_anew(deployment: Deployment) -> int | None:
+    """Return the version that a service serves which starts while nobody answers."""
+    away = looking(deployment, f"http://{nowhere()}")
+    away.start_from_disk()
+    found = away.current.version if away.current else None
+    away.close()
+    return found
 
 
 def damaged_model(models: Path) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+import psutil
 import pytest
 
 from tests.servers import Databases, fresh_databases
@@ -40,6 +41,13 @@ def led(deployment: Deployment, own: OwnPostgres) -> Iterator[Led]:
     made.close()
 
 
+def connections(service: Service) -> int:
+    """Return how many callers are connected to a service."""
+    assert service.process is not None
+    found = psutil.Process(service.process.pid).net_connections("tcp4")
+    return sum(one.status == psutil.CONN_ESTABLISHED and one.laddr.port == service.port for one in found)
+
+
 def test_a_ledger_that_hangs_is_down_and_takes_nothing_with_it(led: Led, own: OwnPostgres) -> None:
     service = led.service
     service.wait_until(lambda: "ledger_up 1.0" in service.get("/metrics").text)
@@ -60,6 +68,7 @@ def test_told_to_stop_while_the_ledger_hangs_it_ships_and_ends(led: Led, own: Ow
     with own.frozen(), ThreadPoolExecutor(len(PAGES)) as callers:
         asked = [callers.submit(service.get, path) for path in PAGES]
         answer = service.post("/predict", body())
+        service.wait_until(lambda: connections(service) >= len(PAGES))
         service.stop()
         assert {page.result().status_code for page in asked} == {503}
     (row,) = stored(led.raw)

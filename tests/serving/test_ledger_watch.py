@@ -1,5 +1,6 @@
 """What monitoring is told of the ledger while it answers, is away, or takes its time over it."""
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -32,12 +33,13 @@ def test_figures_are_told_while_the_next_look_takes_its_time_and_not_for_ever(
     deployment: Deployment, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     watch = LedgerWatch(engine)
+    monkeypatch.setattr(ledger_watch, "_OLDEST_SECONDS", 3)
     watch.look()
     with deployment.databases.connect("ledger", "postgres") as lock, ThreadPoolExecutor(1) as looking:
         lock.execute("LOCK TABLE completions IN ACCESS EXCLUSIVE MODE")
         look = looking.submit(watch.look)
         assert watch.figures() is not None
-        monkeypatch.setattr(ledger_watch, "_OLDEST_SECONDS", 0)
+        time.sleep(4)
         assert watch.figures() is None
         assert not look.done()
         lock.rollback()
