@@ -23,6 +23,8 @@ REQUEST_SECONDS: Final = 15
 # A tag that MLflow would refuse for its length (8,000) would fail a step whose work is done.
 _TAG_CHARACTERS: Final = 5000
 _RUN_KEY: Final = "appraiser.run_key"
+# The newest of them; a sweep killed again and again leaves some behind.
+_OPEN_RUNS: Final = 1000
 
 # The client's own defaults wait 120 s for each of eight requests: 246 s for a server that hangs. It reads these at
 # every request, some at its import; telemetry would call a host of its maker's.
@@ -186,12 +188,18 @@ def take_over(tracking: Tracking, claim: Claim, worked: Claim, step: str) -> str
     return run
 
 
-def end_overtaken(tracking: Tracking, earlier: Iterable[Claim]) -> None:
-    """End, as KILLED, the MLflow runs that earlier attempts at a batch left open: they may commit nothing any more."""
-    for claim in earlier:
-        known = find_run(tracking, {_RUN_KEY: run_key(claim)})
-        if known is not None and known.info.status == "RUNNING":
-            tracking.set_terminated(known.info.run_id, "KILLED")
+def end_overtaken(tracking: Tracking, over: Iterable[tuple[Claim, str | None]]) -> None:
+    """End, as KILLED, the MLflow runs left open by claims that may commit nothing any more; tag those with an outcome.
+
+    One search for all of them: claims become ever more, open runs do not.
+    """
+    outcomes = {run_key(claim): outcome for claim, outcome in over}
+    for run in tracking.search_runs([experiment(tracking)], "attributes.status = 'RUNNING'", max_results=_OPEN_RUNS):
+        key = run.data.tags.get(_RUN_KEY)
+        if key in outcomes:
+            if outcome := outcomes[key]:
+                tag(tracking, run.info.run_id, {"outcome": outcome})
+            tracking.set_terminated(run.info.run_id, "KILLED")
 
 
 def nested_run(tracking: Tracking, parent: str, key: str, name: str) -> str:

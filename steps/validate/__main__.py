@@ -121,9 +121,15 @@ def adopt(job: Job, completion: Completion, worked: Claim) -> None:
 
 
 def _end_overtaken(job: Job, tracking: Tracking) -> None:
+    """End in MLflow what earlier attempts left open: at this batch, or at one that was given up, which fetch cannot."""
     with job.ledger.connect() as connection:
-        attempts = ledger.attempts(connection, job.source_id, job.claim.batch_number)
-    end_overtaken(tracking, [claim for claim, _ in attempts if claim.claim_id < job.claim.claim_id])
+        attempts = ledger.attempts(connection, job.source_id)
+    mine = job.claim
+    end_overtaken(tracking, [
+        (claim, outcome)
+        for claim, outcome in attempts
+        if claim.claim_id < mine.claim_id and (claim.batch_number == mine.batch_number or outcome == "ABANDONED")
+    ])  # fmt: skip
 
 
 def _batch(job: Job) -> Batch:

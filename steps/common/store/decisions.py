@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Connection, DateTime, and_, cast, func, or_, select
+from sqlalchemy import Connection, DateTime, and_, case, cast, func, not_, or_, select
 
 from steps.common.store.models import AliasEvent
 from steps.common.tables import ledger
+from steps.common.verdicts import QUARANTINE
 
 
 def ended_at(connection: Connection, source_id: str) -> dict[int, datetime]:
@@ -38,10 +39,13 @@ def moves_by_hand(connection: Connection) -> list[AliasEvent]:
 def inputs_read_until(connection: Connection, source_id: str) -> datetime | None:
     """Return when the newest input was served that a verdict on a batch of a source speaks of; None before the first.
 
-    Not when the verdict was given: what was served while validate worked, or waited in a spool then, is in none yet.
+    Not when the verdict was given: what was served while validate worked, or waited in the spool then, is in none yet.
+    A verdict given before that was written down speaks of all up to itself, but for a quarantine, which reads none.
     """
     claims, given = ledger.claims, ledger.verdicts
-    until = cast(given.c.report["inputs_until"].as_string(), DateTime(timezone=True))
+    written = cast(given.c.report["inputs_until"].as_string(), DateTime(timezone=True))
+    before = and_(not_(given.c.report.has_key("inputs_until")), given.c.verdict != QUARANTINE)
+    until = case((before, given.c.decided_at), else_=written)
     newest: datetime | None = connection.scalar(
         select(func.max(until))
         .join(claims, claims.c.claim_id == given.c.claim_id)

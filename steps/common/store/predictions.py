@@ -65,12 +65,14 @@ class Asked:
 def asked_since(connection: Connection, since: dt.datetime | None) -> Asked:
     """Return what people asked after a time, or ever.
 
-    `until` is by the same clocks as `since`, those of who served: what was served after it has not been read. In two
-    statements, so read from one snapshot.
+    `until` is by the same clocks as `since`, those of who served, but not later than now: of a clock that ran ahead
+    nothing would be read until it is reached. What was served before it and comes later, from another replica's spool,
+    is in no verdict. In two statements, so read from one snapshot.
     """
     served = raw.predictions.c
     wanted = [served.status == PRICED] + ([] if since is None else [served.served_at > since])
-    count, until = connection.execute(select(func.count(), func.max(served.served_at)).where(*wanted)).one()
+    figures = select(func.count(), func.max(served.served_at), func.now()).where(*wanted)
+    count, newest, now = connection.execute(figures).one()
     given = func.jsonb_each_text(served.input).table_valued("key", "value").render_derived()
     rows = connection.execute(
         select(given.c.key, given.c.value, func.count())
@@ -81,4 +83,4 @@ def asked_since(connection: Connection, since: dt.datetime | None) -> Asked:
     found: dict[str, dict[str, int]] = {}
     for field, text, times in rows:
         found.setdefault(field, {})[text] = times
-    return Asked(count, found, until)
+    return Asked(count, found, newest and min(newest, now))

@@ -40,3 +40,21 @@ def test_every_input_is_in_one_verdict_however_late_it_comes(deployment: Deploym
     told = [verdict(deployment, claim) for claim in (first, second, third)]
     assert ["ASKED_OTHERWISE" in codes(one) for one in told] == [False, True, False]
     assert [bool(one.report["inputs"]) for one in told] == [True, True, False]
+
+
+def test_a_clock_that_ran_ahead_hides_nothing_that_comes_later(deployment: Deployment) -> None:
+    passed(deployment, "r0", 0, BEFORE)
+    serve(deployment, -60 * 24 * 30, rows(10, seed=1))
+    passed(deployment, "r1", 1, rows(1200, seed=2))
+    serve(deployment, 0, changed(rows(1200, seed=3), house_size=times(3)))
+    assert "ASKED_OTHERWISE" in codes(verdict(deployment, passed(deployment, "r2", 2, rows(1200, seed=4))))
+
+
+def test_a_verdict_of_before_this_was_written_down_speaks_of_all_up_to_itself(deployment: Deployment) -> None:
+    passed(deployment, "r0", 0, BEFORE)
+    serve(deployment, 60, changed(rows(1200, seed=1), house_size=times(3)))
+    passed(deployment, "r1", 1, rows(1200, seed=2))
+    with deployment.databases.connect("ledger", "postgres") as connection:
+        connection.execute("ALTER TABLE verdicts DISABLE TRIGGER USER")
+        connection.execute("UPDATE verdicts SET report = report - 'inputs_until'")
+    assert not verdict(deployment, passed(deployment, "r2", 2, rows(1200, seed=3))).report["inputs"]

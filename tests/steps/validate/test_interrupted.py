@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from steps.common.step import DONE, FAILED, FENCED, RETRY
+from steps.common.store import ledger
 from steps.common.store.ledger import Claim
 from tests.servers import ROOT, free_loopback_port
 from tests.steps.batches import changed, claimed, fetched, rows, store, times
@@ -144,6 +145,17 @@ def test_a_verdict_given_anew_ends_the_run_that_was_overtaken(deployment: Deploy
     assert validate("r2") == DONE
     assert [told(deployment, claim).info.status for claim in (first, second)] == ["KILLED", "RUNNING"]
     assert "appraiser.validate.adopted_from" not in tags_of(told(deployment, second))
+
+
+def test_the_run_of_a_batch_given_up_is_ended_with_what_became_of_it(deployment: Deployment) -> None:
+    first = fetched(deployment, "r", 0, BEFORE)
+    assert validate("r") == DONE
+    with deployment.ledger.begin() as connection:
+        assert ledger.abandon(connection, first)
+    fetched(deployment, "r2", 1, rows(1200, seed=1))
+    assert validate("r2") == DONE
+    given_up = told(deployment, first)
+    assert (given_up.info.status, given_up.data.tags["appraiser.outcome"]) == ("KILLED", "ABANDONED")
 
 
 def test_nothing_is_adopted_while_mlflow_is_down(deployment: Deployment) -> None:
