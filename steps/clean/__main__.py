@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from steps.common.cleaning import Cleaning
-from steps.common.dataset import of_another_scope
+from steps.common.dataset import of_another_scope, scope_of
 from steps.common.listing import SCOPE_VERSION
 from steps.common.logs import committed, log
 from steps.common.step import Job, Refused, Result, Step, main
@@ -39,7 +39,7 @@ def perform(job: Job) -> Result:
     _refuse_other_scope(job.completed("validate"))
     began = time.monotonic()
     recleaned: dict[str, str] = {}
-    for number in _left_behind(job):
+    for number in [number for number in _left_behind(job) if number != job.claim.batch_number]:
         recleaned[str(number)], _ = _replace(job, number)
         committed("recleaned")
     digest, summary = _replace(job, job.claim.batch_number)
@@ -55,10 +55,14 @@ def recheck(job: Job, completion: Completion) -> str | None:
     """Return the digest of the batch's listings and refusals as they stand now.
 
     What was cleaned by other bounds is none of this code's making: done for its own run, whatever became of the rows
-    since, and of no use to a later attempt.
+    since, and of no use to a later attempt. Nor does one adopt anything while a batch of its data set stands under
+    other bounds: nobody would clean that one again before it is trained on.
     """
+    own = completion.claim_id == job.claim.claim_id
     if of_another_scope(completion):
-        return completion.digest if completion.claim_id == job.claim.claim_id else None
+        return completion.digest if own else None
+    if not own and _left_behind(job):
+        return None
     with job.clean.connect() as connection:
         return clean.digest(connection, job.source_id, job.claim.batch_number)
 
@@ -67,18 +71,17 @@ def _refuse_other_scope(judged: Completion) -> None:
     # Of a batch that few rows were refused of, other bounds may refuse half.
     if of_another_scope(judged):
         raise ScopeChanged(
-            f"the run was judged under {judged.summary.get('scope_version', 'no known scope')}, this code cleans by "
+            f"the run was judged under {scope_of(judged)}, this code cleans by "
             f"{SCOPE_VERSION}. Trigger the DAG: the next run judges the batch anew"
         )
 
 
 def _left_behind(job: Job) -> list[int]:
-    """Return the other batches of the run's data set that do not stand in CLEAN under the scope of today."""
+    """Return the batches of the run's data set that do not stand in CLEAN under the scope of today."""
     with job.ledger.connect() as connection:
         frozen = ledger.frozen_dataset(connection, job.claim.claim_id)
-    batches = [number for number in frozen if number != job.claim.batch_number]
     with job.clean.connect() as connection:
-        return list(cleanings.otherwise(batches, cleanings.cleaned(connection, job.source_id, batches)))
+        return list(cleanings.otherwise(connection, job.source_id, list(frozen)))
 
 
 def _replace(job: Job, number: int) -> tuple[str, dict[str, Any]]:
@@ -117,7 +120,7 @@ def _lines(summary: dict[str, Any], *, skipped: bool) -> list[tuple[str, object]
     ending = "the batch is finished: validate saw no need for a training" if skipped else "tune goes on"
     again = ", ".join(summary["recleaned"])
     return [
-        *([("cleaned again", f"batch {again}, which other bounds were applied to before")] if again else []),
+        *([("cleaned again", f"batch {again}, which stood there by other bounds or not at all")] if again else []),
         ("rows", f"{summary['rows']:,} read, {summary['kept']:,} kept"),
         ("refused", f"{summary['refused']:,} ({share:.2%}){': ' if reasons else ''}{reasons}"),
         ("properties", f"{summary['properties']:,}"),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine
 
-from steps.common.listing import SCOPE_VERSION, SPLIT_VERSION, TEST_BUCKETS, TRAIN_BUCKETS
+from steps.common.listing import FIRST_SCOPE_VERSION, SCOPE_VERSION, SPLIT_VERSION, TEST_BUCKETS, TRAIN_BUCKETS
 from steps.common.step import Job, Refused
 from steps.common.store import clean, cleanings, ledger
 from steps.common.store.clean import Listings
@@ -47,8 +47,9 @@ def frozen_list(job: Job) -> FrozenList:
     with job.ledger.connect() as connection:
         batches = ledger.frozen_dataset(connection, job.claim.claim_id)
     with job.clean.connect() as connection:
-        cleaned = cleanings.cleaned(connection, job.source_id, list(batches))
-    if others := cleanings.otherwise(list(batches), cleaned):
+        others = cleanings.otherwise(connection, job.source_id, list(batches))
+        digests = {} if others else cleanings.digests(connection, job.source_id, list(batches))
+    if others:
         raise DataSetChanged(
             f"CLEAN does not hold the run's data set under {SCOPE_VERSION}: {cleanings.named(others)}. "
             "Trigger the DAG: the next run judges the batch anew and cleans these again"
@@ -57,13 +58,18 @@ def frozen_list(job: Job) -> FrozenList:
         job.source_id,
         tuple(batches),
         tuple(batches.values()),
-        tuple(cleaned[number].digest for number in batches),
+        tuple(digests[number] for number in batches),
     )
+
+
+def scope_of(done: Completion) -> str:
+    """Return by which rules of scope a step judged or cleaned."""
+    return str(done.summary.get("scope_version", FIRST_SCOPE_VERSION))
 
 
 def of_another_scope(done: Completion) -> bool:
     """Tell whether a step judged or cleaned by other rules of scope than today's."""
-    return bool(done.summary.get("scope_version") != SCOPE_VERSION)
+    return scope_of(done) != SCOPE_VERSION
 
 
 def read_train(engine: Engine, frozen: FrozenList) -> Listings:

@@ -21,6 +21,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter,
 
 # Changing a bound below changes which houses count: raise the version, and the comparison with the champion restarts.
 SCOPE_VERSION: Final = "scope_v1"
+# What was judged or cleaned without a word of its scope is of this one: there was no other before the word was kept.
+FIRST_SCOPE_VERSION: Final = "scope_v1"
 # Frozen for ever: a house that moved from test to train would have been seen by the champion it tests.
 SPLIT_VERSION: Final = "split_v1"
 BUCKETS: Final = 100

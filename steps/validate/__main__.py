@@ -168,7 +168,7 @@ def _notes(job: Job, before: Reference | None) -> tuple[str, ...]:
         return ()
     batches = before.batches
     with job.clean.connect() as connection:
-        others = cleanings.otherwise(batches, cleanings.cleaned(connection, job.source_id, batches))
+        others = cleanings.otherwise(connection, job.source_id, batches)
     told = f"compared with as cleaned by other bounds than {SCOPE_VERSION}: {cleanings.named(others)}"
     return (told,) if others else ()
 

@@ -14,7 +14,7 @@ from psycopg import sql
 from sqlalchemy import Connection, delete, func, select, text
 
 from steps.common.columns import CATEGORIES, NUMBERS, Category, Columns, encode
-from steps.common.listing import SCOPE_VERSION, SPLIT_VERSION, PricedListing, Refusal
+from steps.common.listing import SPLIT_VERSION, PricedListing, Refusal
 from steps.common.store import copying
 from steps.common.tables import clean
 
@@ -29,7 +29,6 @@ STORED_FIELDS: Final = _LISTING_COLUMNS[2 + len(IDENTITY) :]
 COUNTED_FIELDS: Final = tuple(name for name in STORED_FIELDS if name != "street")
 _ORDER: Final = ("batch_number", "row_number")
 _BLOCK_ROWS: Final = 512
-_RULES: Final = f"{SCOPE_VERSION} {SPLIT_VERSION}".encode()
 
 
 @dataclass(frozen=True)
@@ -172,8 +171,12 @@ def median_price(connection: Connection, source_id: str, batches: Sequence[int],
 
 
 def digest(connection: Connection, source_id: str, batch_number: int) -> str:
-    """Return the sha256 over a batch's rows in every table, under the versions of scope and split."""
-    state = hashlib.sha256(_RULES)
+    """Return the sha256 over a batch's rows in every table, under the split's version.
+
+    Cards and completions hold such digests for ever, so what goes into one stays as it is: when the scope's version
+    was put before the rows, every model of before was "not reproduced" though no row had changed.
+    """
+    state = hashlib.sha256(SPLIT_VERSION.encode())
     for table, columns in _TABLES.items():
         query = sql.SQL("SELECT {} FROM {} WHERE source_id = {} AND batch_number = {} ORDER BY {}").format(
             _identifiers(columns), sql.Identifier(table), source_id, batch_number,
@@ -193,7 +196,7 @@ class BatchDigest:
     def __init__(self, source_id: str, batch_number: int) -> None:
         self._batch: Final = (source_id, batch_number)
         self._before: Final = f"{copying.written(source_id)}\t{batch_number}"
-        self._state: Final = hashlib.sha256(_RULES)
+        self._state: Final = hashlib.sha256(SPLIT_VERSION.encode())
 
     def update(self, block: Sequence[Sequence[str]]) -> None:
         """Add some listings, column by column."""

@@ -4,20 +4,36 @@ import argparse
 import os
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import create_engine, text
 
+from local.postgres import SUPERUSER
 from steps.common import dataset, settings
 from steps.common.dataset import DataSetChanged, FrozenList
 from steps.common.listing import SCOPE_VERSION
 from steps.common.step import DONE, FAILED, Job
+from steps.common.store import clean
 from steps.common.store.ledger import Claim
-from tests.steps.batches import claimed, fetched, leave_behind
+from steps.train.rebuilding import rebuild
+from tests.steps.batches import Row, claimed, fetched, leave_behind
 from tests.steps.clean.test_step import MIXED, completions, judge, judged, left, run, said
-from tests.steps.deployment import Deployment
+from tests.steps.deployment import SOURCE, Deployment
 
 pytestmark = pytest.mark.usefixtures("led_here")
 
 OLD = "scope_v0"
+# Rows, and the digest that cleaning them had before CLEAN said of any batch by which scope it was made.
+KNOWN: list[Row] = [
+    {"brokered_by": "7.0", "status": "sold", "price": "250000.0", "bed": "3.0", "bath": "2.5", "acre_lot": "0.25",
+     "street": "1234.0", "city": "São Tomé", "state": "Ohio", "zip_code": "44101.0", "house_size": "1500.0",
+     "prev_sold_date": "2020-02-29"},
+    {"brokered_by": None, "status": "for_sale", "price": "1e6", "bed": "4", "bath": "3", "acre_lot": None,
+     "street": None, "city": None, "state": "Ohio", "zip_code": "1001.0", "house_size": "2000.5",
+     "prev_sold_date": None},
+    {"brokered_by": "7.0", "status": "sold", "price": None, "bed": "3.0", "bath": "2.0", "acre_lot": "0.1",
+     "street": "1.0", "city": "Akron", "state": "Ohio", "zip_code": "44301.0", "house_size": "900.0",
+     "prev_sold_date": None},
+]  # fmt: skip
+KNOWN_DIGEST = "a3d7e45be110587007dbc6b6366c25c1b22855363d9e03f28df7f6e8d7c124ed"
 
 
 def data_set(claim: Claim) -> FrozenList:
@@ -83,8 +99,8 @@ def test_a_data_set_of_another_scope_is_refused_with_its_batches_and_what_to_do(
     claim = two_finished(deployment)
     leave_behind(deployment, 0)
     with deployment.clean.begin() as connection:
-        connection.execute(text("DELETE FROM cleanings WHERE batch_number = 1"))
-    with pytest.raises(DataSetChanged, match=r"batch 0 \(scope_v0\), batch 1 \(no known scope\)\. Trigger the DAG"):
+        clean.delete_batch(connection, SOURCE, 1)
+    with pytest.raises(DataSetChanged, match=r"batch 0 \(scope_v0\), batch 1 \(not there at all\)\. Trigger the DAG"):
         data_set(claim)
 
 
@@ -125,3 +141,65 @@ def test_what_was_cleaned_under_another_scope_stays_done_for_its_own_run(
     assert run("r2") == DONE
     assert "this step was done before" in said(capsys)
     assert left(deployment.clean) == before
+
+
+def forget_cleanings(deployment: Deployment) -> None:
+    """Leave CLEAN as it was before it said by which scope its batches were made."""
+    with deployment.clean.begin() as connection:
+        connection.execute(text("DELETE FROM cleanings"))
+
+
+def test_a_run_from_before_the_scope_was_told_is_cleaned_to_the_digest_of_before(deployment: Deployment) -> None:
+    judge(deployment, fetched(deployment, "r", 0, KNOWN), scope=None)
+    assert run("r") == DONE
+    assert [done["digest"] for done in completions(deployment)] == [KNOWN_DIGEST]
+    engine = create_engine(deployment.databases.url("raw"))
+    with engine.connect() as source, deployment.clean.connect() as sorting:
+        assert rebuild(source, sorting, SOURCE, [0]).clean_digests == {0: KNOWN_DIGEST}
+    engine.dispose()
+
+
+def test_clearing_a_run_from_before_the_scope_was_told_changes_nothing(
+    deployment: Deployment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    judge(deployment, fetched(deployment, "r", 0, KNOWN))
+    assert run("r") == DONE
+    forget_cleanings(deployment)
+    deployment.complete(judge(deployment, claimed(deployment, "r2", 0), scope=None), "clean", KNOWN_DIGEST)
+    before, done = left(deployment.clean), completions(deployment)
+    assert run("r2") == DONE
+    assert "this step was done before" in said(capsys)
+    assert (left(deployment.clean), completions(deployment)) == (before, done)
+
+
+def test_batches_from_before_the_scope_was_told_are_of_the_first_and_stay(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim = two_finished(deployment)
+    before, written = data_set(claim), [versions(deployment, number) for number in range(2)]
+    forget_cleanings(deployment)
+    assert data_set(claim) == before
+    judged(deployment, "last", 2)
+    assert run("last") == DONE
+    assert [versions(deployment, number) for number in range(2)] == written
+    assert completions(deployment)[-1]["summary"]["recleaned"] == {}  # type: ignore[index]
+    monkeypatch.setattr("steps.common.store.cleanings.SCOPE_VERSION", "scope_v2")
+    with pytest.raises(DataSetChanged, match=r"batch 0 \(scope_v1\), batch 1 \(scope_v1\)"):
+        data_set(claim)
+
+
+@pytest.mark.parametrize(("batch", "recleaned"), [(0, ["0"]), (1, [])])
+def test_nothing_is_adopted_while_a_batch_of_the_data_set_is_of_another_scope(
+    deployment: Deployment, batch: int, recleaned: list[str]
+) -> None:
+    judged(deployment, "r0", 0, "SKIP")
+    assert run("r0") == DONE
+    interrupted = judged(deployment, "r", 1)
+    assert run("r") == DONE
+    with deployment.databases.connect("clean", SUPERUSER) as connection:
+        connection.execute("UPDATE cleanings SET scope_version = %s WHERE batch_number = %s", (OLD, batch))
+    later = deployment.claim("later", 1, done="validate", adopting=interrupted)
+    assert run("later") == DONE
+    done = completions(deployment)[-1]
+    assert (done["adopted_from"], list(done["summary"]["recleaned"])) == (None, recleaned)  # type: ignore[index]
+    assert data_set(later).batches == (0, 1)

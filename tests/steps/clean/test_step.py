@@ -34,10 +34,12 @@ def run(run_id: str) -> int:
 
 
 def judge(
-    deployment: Deployment, claim: Claim, verdict: str = "TRAIN", exit_code: int = DONE, scope: str = SCOPE_VERSION
-) -> Claim:
-    """Write the verdict and the frozen list down as validate would."""
-    done = Completion(claim.claim_id, "validate", exit_code, "d", {"scope_version": scope}, None, 0.0)
+    deployment: Deployment, claim: Claim, verdict: str = "TRAIN", exit_code: int = DONE,
+    scope: str | None = SCOPE_VERSION,
+) -> Claim:  # fmt: skip
+    """Write the verdict and the frozen list down as validate would; without a scope as it did before it told one."""
+    summary = {} if scope is None else {"scope_version": scope}
+    done = Completion(claim.claim_id, "validate", exit_code, "d", summary, None, 0.0)
     with deployment.ledger.begin() as connection:
         ledger.append_completion(connection, done, Verdict(verdict, [], {}, {}), None)
         finished = ledger.finished_batches(connection, SOURCE)

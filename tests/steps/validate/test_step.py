@@ -265,6 +265,15 @@ def test_batches_cleaned_by_other_bounds_are_compared_with_as_they_stand_and_nam
     assert told in said(capsys)
 
 
+def test_batches_that_nobody_said_the_scope_of_are_of_the_first_and_not_named(deployment: Deployment) -> None:
+    passed(deployment, "r0", 0, BEFORE)
+    with deployment.clean.begin() as connection:
+        connection.execute(text("DELETE FROM cleanings"))
+    claim = fetched(deployment, "r", 1, redraw())
+    assert validate("r") == DONE
+    assert verdict(deployment, claim).report["notes"] == []
+
+
 def test_a_finished_batch_that_is_not_in_clean_is_missed(
     deployment: Deployment, capsys: pytest.CaptureFixture[str]
 ) -> None:
