@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Final
 
 from psycopg import sql
-from sqlalchemy import Connection, and_, func, insert, or_, select
+from sqlalchemy import Connection, and_, func, insert, or_, select, true
 
 from steps.common.listing import SOURCE_FIELDS
 from steps.common.store.connection import driver
@@ -226,7 +226,7 @@ def vain_restarts(connection: Connection, source_id: str, missing: int | None) -
         .where(or_(table.c.event.in_(headway), and_(table.c.event == Event.END, table.c.reason.is_(None))))
     )
     # A refused answer that names another batch says nothing about why this one did not come.
-    of_it = True if missing is None else or_(refused.c.batch_number.is_(None), refused.c.batch_number == missing)
+    of_it = true() if missing is None else or_(refused.c.batch_number.is_(None), refused.c.batch_number == missing)
     answers = and_(
         refused.c.source_id == source_id,
         refused.c.run_id == restarted.c.run_id,
