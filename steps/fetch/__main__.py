@@ -2,8 +2,9 @@
 
 A batch is stored whole or not at all, under the number the source gives it. Every request is written down before it
 is sent and afterwards with what came of it; where an answer was lost, the source's counter is set back, once a run,
-and all batches are passed through again. A batch for which three runs did so in vain is given up, with an alert, and
-the next one is taken. An answer that cannot be taken is kept by its sha and its first 64 KiB.
+and all batches are passed through again. A batch for which three runs did so, and the source answered with none, is
+given up with an alert, and the next one is taken; where the answers were lost, only after a day. An answer that cannot
+be taken is kept by its sha and its first 64 KiB.
 
 Ends with 0 when a batch is stored and claimed; 99 when the source has no more; 100 when its answer is no batch, or a
 stored one with other content; otherwise (no answer, a server error, a database away) it may be tried again. With

@@ -3,7 +3,8 @@
 A row REQUEST_SENT is committed before each request, what came of it afterwards; a batch, its rows and its row STORED
 are one transaction, begun when the answer is whole. A request without a good answer has moved the source's counter
 all the same: a later batch shows, by its number, that one is missing; at the end of the source nothing would show it.
-One that never comes, however many runs set the counter back for it, is given up, or nothing behind it would be stored.
+One that the source cannot deliver, however many runs set the counter back for it, is given up, or nothing behind it
+would be stored; one that is lost on the way is given up only after a day.
 """
 
 from __future__ import annotations
@@ -148,7 +149,7 @@ class Asking:
     def _ahead(self, request: int, number: int) -> tuple[Remedy, str] | None:
         """Return what is to be done, and why, about batches missing before this one; None where it can be stored."""
         missing = self._missing(number)
-        if not missing or (todo := self._remedy(request)) is Remedy.GIVE_UP:
+        if not missing or (todo := self._remedy(request, missing[0])) is Remedy.GIVE_UP:
             return None
         if todo is Remedy.GIVE_UP_FIRST and len(missing) == 1:
             return None
@@ -168,16 +169,16 @@ class Asking:
         if not self._missed(request):
             self._note(Event.END, request, boundary="source_ended", detail=how)
             raise SourceEnded(how)
-        todo = self._remedy(request, at_end=True)
+        todo = self._remedy(request, None)
         self._note(Event.END, request, boundary="source_ended", reason=_AFTER_A_LOSS, detail=how)
         if todo in {Remedy.GIVE_UP, Remedy.GIVE_UP_FIRST}:
             self._give_up(request, None, f"{_LOST_AT_THE_END}: its last batch, maybe")
             raise SourceEnded(how)
         self._mend(todo, _LOST_AT_THE_END)
 
-    def _remedy(self, request: int, *, at_end: bool = False) -> Remedy:
+    def _remedy(self, request: int, missing: int | None) -> Remedy:
         with self._engine.connect() as connection:
-            vain = raw.vain_restarts(connection, self._source_id, at_end=at_end)
+            vain = raw.vain_restarts(connection, self._source_id, missing)
         missed = bool(self._missed(request))
         return remedy(allow_restart=self._allow_restart, restarted=self._restarted, missed=missed, vain=vain)
 

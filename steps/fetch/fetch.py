@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
 from steps.common.store.ledger import Claim, usable
+from steps.common.store.raw import VainRestarts
 
 # After so many attempts since its last outcome a batch is given up, so that it does not block those behind it; also one
 # that so many runs have set the counter back for, and that never came.
 MOST_ATTEMPTS: Final = 3
+# Without an answer of the source it may be the link or RAW that is broken, and three runs by hand take minutes: so long
+# somebody has to mend it before a good batch is given up.
+OUTAGE: Final = dt.timedelta(hours=24)
 # An answer of this many rows is never too long, however small the batches before it were.
 SMALL_ANSWER: Final = 10_000
 
@@ -71,19 +76,22 @@ class Remedy(Enum):
     NEXT_RUN = auto()  # fail: this run has restarted the counter once, and lost an answer since
 
 
-def remedy(*, allow_restart: bool, restarted: bool, missed: bool, vain: int) -> Remedy:
+def remedy(*, allow_restart: bool, restarted: bool, missed: bool, vain: VainRestarts) -> Remedy:
     """Return what to do about a missing batch.
 
     `restarted`: this run has set the counter back before. `missed`: an answer of ours was lost since then; without
     that, a number that is missing after a restart is one the source does not have, or gave to somebody else.
-    `vain`: so many runs have set the counter back since anything came of it; without a bound on them, a batch that the
-    source can never deliver was asked for again by every run, and none behind it was ever stored.
+    `vain`: the runs that have set the counter back since anything came of it; without a bound on them, a batch that the
+    source can never deliver was asked for again by every run, and none behind it was ever stored. Where the source has
+    not answered, a run gives up only what it has asked for itself: the first one after an outage would get it.
     """
     if not allow_restart or (restarted and not missed):
         return Remedy.GIVE_UP
-    if vain >= MOST_ATTEMPTS:
+    if vain.refused >= MOST_ATTEMPTS:
         return Remedy.GIVE_UP_FIRST
-    return Remedy.NEXT_RUN if restarted else Remedy.RESTART
+    if not restarted:
+        return Remedy.RESTART
+    return Remedy.GIVE_UP_FIRST if vain.runs >= MOST_ATTEMPTS and vain.age >= OUTAGE else Remedy.NEXT_RUN
 
 
 def most_rows(stored: Mapping[int, int], growth: float) -> float:

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Final
 
 from psycopg import sql
-from sqlalchemy import Connection, and_, func, insert, or_, select
+from sqlalchemy import Connection, and_, func, insert, or_, select, true
 
 from steps.common.listing import SOURCE_FIELDS
 from steps.common.store.connection import driver
@@ -74,6 +74,19 @@ class Alarm:
     batch_number: int | None
     reason: str
     detail: str
+
+
+@dataclass(frozen=True)
+class VainRestarts:
+    """The runs that set the counter back for a batch that did not come.
+
+    `runs`: how many. `refused`: in how many of them the source answered afterwards, with no batch. `age`: how long ago
+    the first of them did so, by the database's clock.
+    """
+
+    runs: int
+    refused: int
+    age: dt.timedelta
 
 
 @dataclass(frozen=True)
@@ -198,25 +211,38 @@ def missed_requests(connection: Connection, source_id: str) -> list[int]:
     return list(rows)
 
 
-def vain_restarts(connection: Connection, source_id: str, *, at_end: bool) -> int:
-    """Return how many runs have set the counter back since the last headway: a batch, one given up, or a sure end.
+def vain_restarts(connection: Connection, source_id: str, missing: int | None) -> VainRestarts:
+    """Return the runs that set the counter back in vain since the last headway: a batch, one given up, or a sure end.
 
-    At the end of the source a batch that was set aside is headway, too: it is there, and would otherwise be given up
-    with the one before it that never comes.
+    `missing` is the batch they did it for, None for the last one, at the end of the source. There a batch that was set
+    aside is headway, too: it is there, and would otherwise be given up with the one before it that never comes.
     """
     table = raw.fetch_attempts
-    headway = (*_HEADWAY, Event.GAP) if at_end else _HEADWAY
+    restarted, refused = table.alias("restarted"), table.alias("refused")
+    headway = (*_HEADWAY, Event.GAP) if missing is None else _HEADWAY
     last = (
         select(func.coalesce(func.max(table.c.attempt_id), 0))
         .where(table.c.source_id == source_id)
         .where(or_(table.c.event.in_(headway), and_(table.c.event == Event.END, table.c.reason.is_(None))))
     )
-    runs = (
-        select(func.count(table.c.run_id.distinct()))
-        .where(table.c.source_id == source_id, table.c.event == Event.RESTARTED)
-        .where(table.c.attempt_id > last.scalar_subquery())
+    # A refused answer that names another batch says nothing about why this one did not come.
+    of_it = true() if missing is None else or_(refused.c.batch_number.is_(None), refused.c.batch_number == missing)
+    answers = and_(
+        refused.c.source_id == source_id,
+        refused.c.run_id == restarted.c.run_id,
+        refused.c.event == Event.ANSWER_REFUSED,
+        refused.c.attempt_id > restarted.c.attempt_id,
+        of_it,
     )
-    return int(connection.execute(runs).scalar_one())
+    age = func.coalesce(func.clock_timestamp() - func.min(restarted.c.at), dt.timedelta(0))
+    runs, refusals = (func.count(alias.c.run_id.distinct()) for alias in (restarted, refused))
+    found = connection.execute(
+        select(runs, refusals, age)
+        .outerjoin_from(restarted, refused, answers)
+        .where(restarted.c.source_id == source_id, restarted.c.event == Event.RESTARTED)
+        .where(restarted.c.attempt_id > last.scalar_subquery())
+    ).one()
+    return VainRestarts(*found)
 
 
 def given_up(connection: Connection, source_id: str) -> set[int]:

@@ -1,11 +1,13 @@
 """What fetch decides, on plain values."""
 
+import datetime as dt
 from collections.abc import Collection
 from itertools import count
 
 import pytest
 
 from steps.common.store.ledger import Claim
+from steps.common.store.raw import VainRestarts
 from steps.fetch.fetch import (
     SMALL_ANSWER,
     Remedy,
@@ -82,20 +84,27 @@ def test_every_number_below_one_is_missing_unless_stored_or_given_up() -> None:
 @pytest.mark.parametrize(
     ("allow_restart", "restarted", "missed", "vain", "expected"),
     [
-        (False, False, True, 0, Remedy.GIVE_UP),
-        (False, False, False, 9, Remedy.GIVE_UP),
-        (True, False, True, 0, Remedy.RESTART),
-        (True, False, False, 2, Remedy.RESTART),
-        (True, True, True, 2, Remedy.NEXT_RUN),
-        (True, True, False, 3, Remedy.GIVE_UP),
-        (True, False, True, 3, Remedy.GIVE_UP_FIRST),
-        (True, True, True, 3, Remedy.GIVE_UP_FIRST),
+        (False, False, True, (0, 0, 0), Remedy.GIVE_UP),
+        (False, False, False, (9, 9, 0), Remedy.GIVE_UP),
+        (True, False, True, (0, 0, 0), Remedy.RESTART),
+        (True, False, False, (2, 2, 99), Remedy.RESTART),
+        (True, True, True, (2, 2, 99), Remedy.NEXT_RUN),
+        (True, True, False, (3, 0, 0), Remedy.GIVE_UP),
+        # The source has answered, and so often with no batch.
+        (True, False, True, (3, 3, 0), Remedy.GIVE_UP_FIRST),
+        (True, True, True, (3, 3, 0), Remedy.GIVE_UP_FIRST),
+        # It has not: an outage, which may be over now.
+        (True, True, True, (9, 2, 23.9), Remedy.NEXT_RUN),
+        (True, True, True, (3, 0, 24), Remedy.GIVE_UP_FIRST),
+        (True, False, True, (9, 2, 99), Remedy.RESTART),
     ],
 )
 def test_a_missing_batch_is_replayed_once_a_run_and_for_three_runs(
-    allow_restart: bool, restarted: bool, missed: bool, vain: int, expected: Remedy
+    allow_restart: bool, restarted: bool, missed: bool, vain: tuple[int, int, float], expected: Remedy
 ) -> None:
-    assert remedy(allow_restart=allow_restart, restarted=restarted, missed=missed, vain=vain) is expected
+    runs, refused, hours = vain
+    told = VainRestarts(runs, refused, dt.timedelta(hours=hours))
+    assert remedy(allow_restart=allow_restart, restarted=restarted, missed=missed, vain=told) is expected
 
 
 def test_an_answer_may_grow_by_a_factor_but_small_ones_are_never_too_long() -> None:

@@ -1,5 +1,7 @@
-"""A batch that the source can never deliver: tried for some runs, then given up with an alert, and blocks nothing."""
+"""A batch that does not come: given up with an alert where the source cannot deliver it, not where it was lost."""
 
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from itertools import count
 
 import pytest
@@ -11,23 +13,41 @@ from tests.steps.fetch.fetching import BATCHES, Fetching
 _LAST = BATCHES - 1
 _TRIES = 4
 
+type Outage = Callable[[Fetching, int], AbstractContextManager[None]]
+
 # The first answer that is refused ends its run, so that the counter is set back from the next run on; a lost one is
-# tried again by the same run.
+# tried again by the same run, and given up only by one that has lost it, too, a day after the first.
 FAULTS = pytest.mark.parametrize(
-    ("fault", "failing_runs"),
-    [("not_a_number", MOST_ATTEMPTS + 1), ("html_page", MOST_ATTEMPTS + 1), ("answer_lost", 2)],
+    ("fault", "failing_runs", "restarts"),
+    [
+        ("not_a_number", MOST_ATTEMPTS + 1, MOST_ATTEMPTS),
+        ("html_page", MOST_ATTEMPTS + 1, MOST_ATTEMPTS),
+        ("answer_lost", MOST_ATTEMPTS, MOST_ATTEMPTS + 1),
+    ],
 )
 
 
+def pass_hours(fetching: Fetching, hours: int) -> None:
+    """Let all that was written down have happened some hours earlier."""
+    with fetching.databases.connect("raw", "postgres") as connection:
+        connection.execute("UPDATE fetch_attempts SET at = at - make_interval(hours => %s)", (hours,))
+
+
+def tried(fetching: Fetching, run_id: str, *options: str) -> int:
+    """Run fetch, tried again as Airflow would, and return how it ended."""
+    for _ in range(_TRIES):
+        if (code := fetching.run(run_id, *options)) != RETRY:
+            break
+    return code
+
+
 def to_an_end(fetching: Fetching, name: str, *options: str) -> tuple[int, int]:
-    """Start run after run, each tried again as Airflow would; return how many failed, and how the last one ended."""
+    """Start a run every eight hours; return how many failed, and how the last one ended."""
     for failed in count():
-        for _ in range(_TRIES):
-            if (code := fetching.run(f"{name}{failed}", *options)) != RETRY:
-                break
-        if code in {DONE, NOTHING_TO_DO}:
+        if (code := tried(fetching, f"{name}{failed}", *options)) in {DONE, NOTHING_TO_DO}:
             return failed, code
         assert failed < 2 * MOST_ATTEMPTS, fetching.events()
+        pass_hours(fetching, 24 // MOST_ATTEMPTS)
     raise AssertionError
 
 
@@ -37,7 +57,7 @@ def lost(fetching: Fetching) -> list[tuple[object, ...]]:
 
 @FAULTS
 def test_a_batch_that_never_comes_does_not_block_those_behind_it(
-    fetching: Fetching, fault: str, failing_runs: int
+    fetching: Fetching, fault: str, failing_runs: int, restarts: int
 ) -> None:
     fetching.batch("r0")
     fetching.misbehave({"fault": fault, "batch": 1, "times": None})
@@ -48,12 +68,14 @@ def test_a_batch_that_never_comes_does_not_block_those_behind_it(
     for number in range(3, BATCHES):
         fetching.batch(f"r{number}")
     assert fetching.run("idle") == NOTHING_TO_DO
-    assert fetching.events().count("RESTARTED") == MOST_ATTEMPTS
+    assert fetching.events().count("RESTARTED") == restarts
     assert lost(fetching) == [(1,)]
 
 
 @FAULTS
-def test_a_last_batch_that_never_comes_does_not_hide_the_end(fetching: Fetching, fault: str, failing_runs: int) -> None:
+def test_a_last_batch_that_never_comes_does_not_hide_the_end(
+    fetching: Fetching, fault: str, failing_runs: int, restarts: int
+) -> None:
     for number in range(_LAST):
         fetching.batch(f"r{number}")
     fetching.misbehave({"fault": fault, "batch": _LAST, "times": None})
@@ -64,7 +86,55 @@ def test_a_last_batch_that_never_comes_does_not_hide_the_end(fetching: Fetching,
     fetching.finish(f"bad{failing_runs}", "HOLD")
     assert lost(fetching) == [(None,)]
     assert fetching.run("idle") == NOTHING_TO_DO
+    assert fetching.events().count("RESTARTED") == restarts
+
+
+@contextmanager
+def answers_lost(fetching: Fetching, number: int) -> Iterator[None]:
+    """Let the link break whenever this batch is delivered."""
+    fetching.misbehave({"fault": "answer_lost", "batch": number, "times": None})
+    yield
+    fetching.misbehave()
+
+
+@contextmanager
+def volume_full(fetching: Fetching, _: int) -> Iterator[None]:
+    """Let RAW have no room for another batch."""
+    with fetching.databases.connect("raw", "postgres") as connection:
+        connection.execute(
+            "CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN RAISE EXCEPTION 'no space left on device' USING ERRCODE = 'disk_full'; END $$"
+        )
+        connection.execute("CREATE TRIGGER full_volume BEFORE INSERT ON listings EXECUTE FUNCTION no_room()")
+    yield
+    with fetching.databases.connect("raw", "postgres") as connection:
+        connection.execute("DROP FUNCTION no_room CASCADE")
+
+
+@pytest.mark.parametrize("number", [1, _LAST])
+@pytest.mark.parametrize(("outage", "hours"), [(answers_lost, 25), (volume_full, 0)])
+def test_an_outage_of_some_runs_loses_no_batch(fetching: Fetching, number: int, outage: Outage, hours: int) -> None:
+    for before in range(number):
+        fetching.batch(f"r{before}")
+    with outage(fetching, number):
+        for run in range(MOST_ATTEMPTS):
+            assert tried(fetching, f"bad{run}") == FAILED
     assert fetching.events().count("RESTARTED") == MOST_ATTEMPTS
+    pass_hours(fetching, hours)
+    assert tried(fetching, "mended") == DONE
+    assert list(fetching.stored()) == list(range(number + 1))
+    assert lost(fetching) == []
+
+
+def test_a_batch_that_was_given_up_is_stored_once_it_comes(fetching: Fetching) -> None:
+    fetching.batch("r0")
+    fetching.misbehave({"fault": "not_a_number", "batch": 1, "times": None})
+    failed, _ = to_an_end(fetching, "bad")
+    fetching.finish(f"bad{failed}", "HOLD")
+    fetching.misbehave()
+    fetching.set_back()
+    assert fetching.run("mended") == DONE
+    assert list(fetching.stored()) == [0, 1, 2]
 
 
 def test_only_the_batch_that_never_comes_is_given_up(fetching: Fetching) -> None:

@@ -134,27 +134,51 @@ def test_the_requests_that_may_have_cost_a_batch(
 @pytest.mark.parametrize(
     ("events", "on_the_way", "at_end"),
     [
-        ([], 0, 0),
-        ([("a", Event.RESTARTED), ("a", Event.RESTARTED), ("b", Event.RESTARTED)], 2, 2),
-        ([("a", Event.RESTARTED), ("a", Event.KNOWN), ("a", Event.LOST), ("b", Event.LEFT_TO_NEXT_RUN)], 1, 1),
-        ([("a", Event.RESTARTED), ("a", Event.STORED), ("b", Event.RESTARTED)], 1, 1),
-        ([("a", Event.RESTARTED), ("a", Event.GIVEN_UP)], 0, 0),
-        ([("a", Event.RESTARTED), ("b", Event.GAP), ("b", Event.RESTARTED)], 2, 1),
-        ([("a", Event.RESTARTED), ("b", Event.END)], 0, 0),
-        ([("a", Event.RESTARTED), ("b", (Event.END, "AFTER_A_LOSS"))], 1, 1),
+        ([], (0, 0), (0, 0)),
+        ([("a", Event.RESTARTED), ("a", Event.RESTARTED), ("b", Event.RESTARTED)], (2, 0), (2, 0)),
+        ([("a", Event.RESTARTED), ("a", Event.KNOWN), ("a", Event.LOST), ("b", Event.GIVEN_UP)], (0, 0), (0, 0)),
+        ([("a", Event.RESTARTED), ("a", Event.KNOWN), ("a", Event.LOST), ("b", Event.LOST)], (1, 0), (1, 0)),
+        ([("a", Event.RESTARTED), ("a", Event.STORED), ("b", Event.RESTARTED)], (1, 0), (1, 0)),
+        ([("a", Event.RESTARTED), ("b", Event.GAP), ("b", Event.RESTARTED)], (2, 0), (1, 0)),
+        ([("a", Event.RESTARTED), ("b", Event.END)], (0, 0), (0, 0)),
+        ([("a", Event.RESTARTED), ("b", (Event.END, "AFTER_A_LOSS"))], (1, 0), (1, 0)),
+        # Refused by the source, once the counter was set back, by the same run.
+        ([("a", Event.RESTARTED), ("a", Event.ANSWER_REFUSED), ("a", Event.ANSWER_REFUSED)], (1, 1), (1, 1)),
+        ([("a", Event.ANSWER_REFUSED), ("a", Event.RESTARTED), ("b", Event.ANSWER_REFUSED)], (1, 0), (1, 0)),
+        ([("a", Event.RESTARTED), ("a", (Event.ANSWER_REFUSED, 1))], (1, 1), (1, 1)),
+        # Another batch than the one that is missing.
+        ([("a", Event.RESTARTED), ("a", (Event.ANSWER_REFUSED, 2))], (1, 0), (1, 1)),
+        ([("a", Event.RESTARTED), ("a", Event.ANSWER_REFUSED), ("b", Event.STORED)], (0, 0), (0, 0)),
     ],
 )
 def test_the_runs_that_set_the_counter_back_in_vain_are_counted_since_the_last_headway(
-    engine: Engine, events: list[tuple[str, Event | tuple[Event, str]]], on_the_way: int, at_end: int
+    engine: Engine,
+    events: list[tuple[str, Event | tuple[Event, str | int]]],
+    on_the_way: tuple[int, int],
+    at_end: tuple[int, int],
 ) -> None:
     with engine.begin() as connection:
         for run, told_event in events:
-            event, reason = told_event if isinstance(told_event, tuple) else (told_event, None)
-            raw.append_attempt(connection, "s", run, event, reason=reason)
+            event, more = told_event if isinstance(told_event, tuple) else (told_event, None)
+            reason, number = (more, None) if isinstance(more, str) else (None, more)
+            raw.append_attempt(connection, "s", run, event, reason=reason, batch_number=number)
         # Another source's counter is none of ours.
         raw.append_attempt(connection, "another", "c", Event.RESTARTED)
-        assert raw.vain_restarts(connection, "s", at_end=False) == on_the_way
-        assert raw.vain_restarts(connection, "s", at_end=True) == at_end
+        raw.append_attempt(connection, "another", "a", Event.ANSWER_REFUSED)
+        for missing, expected in ((1, on_the_way), (None, at_end)):
+            vain = raw.vain_restarts(connection, "s", missing)
+            assert (vain.runs, vain.refused) == expected
+            assert (vain.age > dt.timedelta(0)) == (vain.runs > 0)
+
+
+def test_vain_restarts_are_as_old_as_the_first_of_them(databases: Databases, engine: Engine) -> None:
+    with engine.begin() as connection:
+        for run in ("a", "b"):
+            raw.append_attempt(connection, "s", run, Event.RESTARTED)
+    with databases.connect("raw", "postgres") as owner:
+        owner.execute("UPDATE fetch_attempts SET at = at - interval '30 hours' WHERE run_id = 'a'")
+    with engine.connect() as connection:
+        assert raw.vain_restarts(connection, "s", 1).age > dt.timedelta(hours=30)
 
 
 def test_the_record_of_requests_tells_counts_losses_and_alarms(engine: Engine) -> None:
