@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from steps.common.columns import Columns, Floats
 from steps.common.features import FEATURES, Encodings, Matrix, features, fit_encodings, training_features
+from steps.common.margins import margins
 
 Parameters = Mapping[str, Any]
 
@@ -84,12 +85,6 @@ def fit(
     rows = train_matrix(training_features(columns, price, bucket), price, threads)
     booster = xgboost.train(xgboost_parameters(parameters, float(price.mean()), threads, seed), rows, trees)
     return Fitted(booster, fit_encodings(columns, price))
-
-
-def margins(booster: xgboost.Booster, matrix: Matrix) -> NDArray[np.float32]:
-    """Return the log of each row's price."""
-    found: NDArray[np.float32] = booster.inplace_predict(matrix, predict_type="margin", validate_features=False)
-    return found
 
 
 def prices(fitted: Fitted, columns: Columns) -> Floats:

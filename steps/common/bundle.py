@@ -19,10 +19,11 @@ import numpy as np
 import xgboost
 from numpy.typing import NDArray
 
-from steps.common.booster import Fitted, margins
+from steps.common.booster import Fitted
 from steps.common.columns import Columns
 from steps.common.features import FEATURES, SOURCES, Encodings, features
 from steps.common.listing import Listing
+from steps.common.margins import margins
 
 MODEL: Final = "model.ubj"
 ENCODINGS: Final = "encodings.json"

@@ -12,7 +12,7 @@ import steps.common.bundle
 from steps.common.listing import LISTING_FIELDS, Listing
 
 # What the model needs of ours, to be imported where our repository is not.
-_MODULES: Final = ("listing", "columns", "features", "booster", "bundle")
+_MODULES: Final = ("listing", "columns", "features", "margins", "booster", "bundle")
 # Packages it needs there; scipy comes with xgboost.
 _PACKAGES: Final = ("numpy", "pandas", "pydantic", "xgboost-cpu")
 _TEXTS: Final = frozenset({"status", "state", "city"})

@@ -10,9 +10,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from steps.common.booster import DEFAULTS, fit, margins
+from steps.common.booster import DEFAULTS, fit
 from steps.common.columns import Floats
 from steps.common.features import features
+from steps.common.margins import margins
 from steps.common.verdicts import ranks
 from steps.validate.batch import Batch
 from steps.validate.policy import Policy

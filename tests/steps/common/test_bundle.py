@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from steps.common import bundle
-from steps.common.booster import DEFAULTS, GAMMA, Fitted, fit, margins, milliseconds, xgboost_parameters
+from steps.common.booster import DEFAULTS, GAMMA, Fitted, fit, milliseconds, xgboost_parameters
 from steps.common.bundle import BundleBroken
 from steps.common.columns import from_listings
 from steps.common.features import FEATURES, features
+from steps.common.margins import margins
 from tests.steps.common.listings import house, market
 
 MARKET, PRICES, BUCKETS = market(1500)

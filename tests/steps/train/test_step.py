@@ -90,7 +90,7 @@ def test_a_version_from_end_to_end_again_and_in_somebody_elses_notebook(deployme
     claim = tuned(deployment, rows=400)
     out = train(deployment)
     read = check_everything(deployment, claim)
-    assert re.search(r"files +17 with [\d,]+ bytes", out)
+    assert re.search(r"files +18 with [\d,]+ bytes", out)
     before = (completion(deployment, claim, "train"), deployment.rows("model_files"))
     assert "this step was done before" in train(deployment)
     assert (completion(deployment, claim, "train"), deployment.rows("model_files")) == before

@@ -11,8 +11,9 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from steps.common.booster import DEFAULTS, GAMMA, margins
+from steps.common.booster import DEFAULTS, GAMMA
 from steps.common.columns import from_listings
+from steps.common.margins import margins
 from steps.common.store.clean import Listings
 from steps.tune import tune
 from steps.tune.baselines import BASELINES, ridge, rmse
