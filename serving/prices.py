@@ -18,6 +18,7 @@ from serving.champion import Champion, Champions
 from serving.metrics import Metrics
 from serving.pricing import NoBatch, NotJson
 from serving.problems import Kind, Refused, fault
+from serving.together import Together
 from serving.trace import Trace
 from steps.common.listing import Listing, Refusal
 
@@ -39,6 +40,7 @@ class Prices:
         self._log = log
         self._metrics = metrics
         self._batch_rows = batch_rows
+        self._together = Together()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="batch")
 
     def close(self) -> None:
@@ -49,7 +51,8 @@ class Prices:
         """Price one listing."""
         listing = await self._parse(body, "/predict", trace)
         champion = self._champion(trace)
-        price, unseen = pricing.price(champion.bundle, listing)
+        price = await self._together.price(champion.bundle, listing)
+        unseen = champion.bundle.encodings.unseen(listing)
         stored = await self._store("/predict", trace, listing, price, unseen)
         return {
             "price": price, "model_version": champion.version, "request_id": trace.request_id,

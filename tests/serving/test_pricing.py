@@ -132,12 +132,11 @@ def test_a_price_does_not_depend_on_the_way_it_came(bundle: Bundle, listings: li
     bodies = [listing.model_dump_json().encode() for listing in listings]
     alone = [parse(one) for one in bodies]
     assert alone == listings
-    found = [pricing.price(bundle, one) for one in alone]  # type: ignore[arg-type]  # listings
-    assert [price for price, _ in found] == wanted
+    assert [bundle.prices([one]).tolist() for one in listings] == [[price] for price in wanted]
     together = parse_batch(b'{"listings": [' + b",".join(bodies) + b"]}", 40)
     prices, unseen = pricing.prices(bundle, list(together.listings.values()))
     assert prices == wanted
-    assert [tuple(fields) for fields in unseen] == [fields for _, fields in found]
+    assert [tuple(fields) for fields in unseen] == [bundle.encodings.unseen(one) for one in listings]
 
 
 def test_a_batch_of_no_houses_has_no_prices(bundle: Bundle) -> None:
