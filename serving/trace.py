@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
-import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
@@ -14,6 +14,7 @@ from starlette.types import Scope
 
 _KEY: Final = "appraiser.trace"
 _HEADER: Final = b"x-request-id"
+_ID_BYTES: Final = 16
 # A caller's own id goes to logs and into RAW: bounded, and of characters that mean nothing anywhere.
 _ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
@@ -54,4 +55,4 @@ def _request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
     for name, value in headers:
         if name == _HEADER and _ID.fullmatch(value):
             return value.decode("ascii")
-    return uuid.uuid4().hex
+    return os.urandom(_ID_BYTES).hex()
