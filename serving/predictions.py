@@ -67,25 +67,18 @@ def rows(payload: bytes) -> Iterator[Prediction]:
     """Yield the rows of a stored request."""
     found = _decode(payload)
     served_at = dt.datetime.fromtimestamp(found.served_at, dt.UTC)
-    refused = {row: (encode(sent), why) for row, sent, why in found.refused}
-    priced = iter(zip(_inputs(found.listings), found.prices, strict=True))
+    refused = {row: (sent, why) for row, sent, why in found.refused}
+    priced = zip(_inputs(found.listings), found.prices, strict=True)
+    of_request = served_at, found.request_id, found.route
     for row in range(len(refused) + len(found.prices)):
-        sent, price, why = _row(row, refused, priced)
-        yield Prediction(
-            inference_id=found.inference_id(row), served_at=served_at, request_id=found.request_id, route=found.route,
-            input=_storable(sent.decode()), price=price, version=found.version,
-            status=PRICED if why is None else REFUSED, error=None if why is None else why.replace(_NUL, "\ufffd"),
-        )  # fmt: skip
-
-
-def _row(
-    row: int, refused: dict[int, tuple[bytes, str]], priced: Iterator[tuple[msgspec.Raw, float]]
-) -> tuple[bytes, float | None, str | None]:
-    if row in refused:
-        sent, why = refused[row]
-        return sent, None, why
-    listing, price = next(priced)
-    return bytes(listing), price, None
+        key = found.inference_id(row)
+        if row in refused:
+            sent, why = refused[row]
+            asked, reason = _storable(encode(sent).decode()), why.replace(_NUL, "\ufffd")
+            yield Prediction(key, *of_request, asked, None, found.version, REFUSED, reason)
+        else:
+            listing, price = next(priced)
+            yield Prediction(key, *of_request, _storable(str(listing, "utf-8")), price, found.version, PRICED, None)
 
 
 def _storable(text: str) -> str:

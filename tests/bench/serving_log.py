@@ -41,7 +41,7 @@ class _Inserting:
         try:
             async with connection.pipeline():
                 for row in rows(payload):
-                    await connection.execute(_INSERT, tuple(vars(row).values()))
+                    await connection.execute(_INSERT, row)
         finally:
             self._free.put_nowait(connection)
 

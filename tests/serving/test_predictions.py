@@ -134,4 +134,4 @@ def test_serving_may_only_add(databases: Databases) -> None:
 def test_a_prediction_has_the_columns_of_its_table() -> None:
     from steps.common.tables import raw
 
-    assert tuple(Prediction.__dataclass_fields__) == tuple(raw.predictions.columns.keys())
+    assert Prediction._fields == tuple(raw.predictions.columns.keys())
