@@ -17,9 +17,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 
 from steps.common import logs, settings
+from steps.common.alerts import raise_alert
 from steps.common.logs import committed, log
 from steps.common.settings import SettingRefused, Settings
 from steps.common.stopping import STOPPED, Stopped, stoppable
@@ -64,6 +65,10 @@ class Result:
     alerts: Sequence[Alert] = ()
 
 
+# The ledger first, since every step asks it first: where it is away, that is what is said.
+_DATABASES: Final = ("ledger", "raw", "clean", "optuna")
+
+
 @dataclass
 class Job:
     """One step of one run at work: its options, settings, databases (opened at first use) and claim."""
@@ -98,9 +103,18 @@ class Job:
         """Return CLEAN's engine."""
         return open_engine(self.settings, "clean_url")
 
+    @cached_property
+    def optuna(self) -> Engine:
+        """Return the engine of Optuna's database; Optuna itself has another."""
+        return open_engine(self.settings, "optuna_url")
+
+    def databases(self) -> dict[str, Engine]:
+        """Return the databases there is a setting for, by name."""
+        return {name: getattr(self, name) for name in _DATABASES if getattr(self.settings, f"{name}_url") is not None}
+
     def close(self) -> None:
         """Close every connection this job opened."""
-        for name in ("ledger", "raw", "clean"):
+        for name in _DATABASES:
             if (engine := self.__dict__.get(name)) is not None:
                 engine.dispose()
 
@@ -158,7 +172,7 @@ def main(step: Step, arguments: Sequence[str] | None = None, description: str | 
 
     def body() -> int:
         with closing(Job(step.name, options, settings.read(os.environ))) as job:
-            wait_for_upgrades(job.settings)
+            wait_for_upgrades(job.databases(), job.settings.upgrade_seconds)
             return errand(job) if errand else run(step, job)
 
     with stoppable():
@@ -284,11 +298,3 @@ def complete(job: Job, result: Result, seconds: float) -> None:
         for alert in result.alerts:
             raise_alert(connection, alert, job.run_id, job.claim.batch_number)
     committed("completion")
-
-
-def raise_alert(connection: Connection, alert: Alert, run_id: str, batch_number: int | None) -> bool:
-    """Append an alert once for a run and batch, and say it in the log when it is new; return whether it was."""
-    is_new = ledger.raise_alert(connection, alert, run_id, batch_number)
-    if is_new:
-        log().error("alert", code=alert.code, message=alert.message)
-    return is_new

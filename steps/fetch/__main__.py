@@ -20,7 +20,8 @@ import argparse
 import sys
 from typing import Final
 
-from steps.common.step import Job, Refused, Result, Step, main, raise_alert
+from steps.common.alerts import raise_alert
+from steps.common.step import Job, Refused, Result, Step, main
 from steps.common.store import raw
 from steps.common.store.ledger import Alert, Claim, Completion
 from steps.common.store.raw import Batch, Event

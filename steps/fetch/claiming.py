@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from steps.common.alerts import raise_alert
 from steps.common.logs import committed, log
-from steps.common.step import Job, NothingToDo, raise_alert
+from steps.common.step import Job, NothingToDo
 from steps.common.store import ledger, raw
 from steps.common.store.connection import advisory_lock
 from steps.common.store.ledger import Alert, Claim

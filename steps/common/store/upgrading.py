@@ -7,17 +7,14 @@ before a step failed, its retries were over within a minute, and after three suc
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Final
 
 from sqlalchemy import Engine
 
 from steps.common.logs import log
-from steps.common.settings import Settings
-from steps.common.store.connection import open_engine
 from steps.common.tables.revisions import is_newer, known, stored
 
-# The ledger first, since every step asks it first: where it is away, that is what is said.
-_DATABASES: Final = ("ledger", "raw", "clean", "optuna")
 _PAUSE_SECONDS: Final = 1.0
 
 
@@ -25,21 +22,14 @@ class UpgradeMissing(Exception):
     """A database's tables are older than this image and stayed so; nothing was done, trying again later is right."""
 
 
-def wait_for_upgrades(settings: Settings) -> None:
-    """Return once each database there is a setting for has the newest revision known here, or a newer one.
+def wait_for_upgrades(databases: Mapping[str, Engine], seconds: float) -> None:
+    """Return once each database, by name, has the newest revision known here, or a newer one.
 
-    Raises UpgradeMissing after `upgrade_seconds` for all of them together; Unreachable as every engine does.
+    Raises UpgradeMissing after so many seconds for all of them together; Unreachable as every engine does.
     """
-    deadline = time.monotonic() + settings.upgrade_seconds
-    for database in _DATABASES:
-        setting = f"{database}_url"
-        if getattr(settings, setting) is None:
-            continue
-        engine = open_engine(settings, setting)
-        try:
-            _wait(engine, database, settings.upgrade_seconds, deadline)
-        finally:
-            engine.dispose()
+    deadline = time.monotonic() + seconds
+    for database, engine in databases.items():
+        _wait(engine, database, seconds, deadline)
 
 
 def _wait(engine: Engine, database: str, seconds: float, deadline: float) -> None:
