@@ -130,7 +130,7 @@ def copy_databases(server: Server, templates: Mapping[str, str]) -> Databases:
     with server.connect(SUPERUSER, "postgres") as connection:
         connection.autocommit = True
         for name, template in templates.items():
-            _execute(connection, "CREATE DATABASE {} TEMPLATE {}", names[name], template)
+            _execute(connection, "CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy", names[name], template)
             _execute(connection, "REVOKE ALL ON DATABASE {} FROM PUBLIC", names[name])
             for role in ("pipeline", "serving"):
                 _execute(connection, "GRANT CONNECT ON DATABASE {} TO {}", names[name], role)
