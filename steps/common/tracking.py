@@ -191,15 +191,26 @@ def take_over(tracking: Tracking, claim: Claim, worked: Claim, step: str) -> str
 def end_overtaken(tracking: Tracking, over: Iterable[tuple[Claim, str | None]]) -> None:
     """End, as KILLED, the MLflow runs left open by claims that may commit nothing any more; tag those with an outcome.
 
-    One search for all of them: claims become ever more, open runs do not.
+    One search for all of them: claims become ever more, open runs do not. Sweeps and fits below them are ended with
+    them, and first: once their parent is, nobody would look for them.
     """
     outcomes = {run_key(claim): outcome for claim, outcome in over}
-    for run in tracking.search_runs([experiment(tracking)], "attributes.status = 'RUNNING'", max_results=_OPEN_RUNS):
-        key = run.data.tags.get(_RUN_KEY)
-        if key in outcomes:
-            if outcome := outcomes[key]:
-                tag(tracking, run.info.run_id, {"outcome": outcome})
-            tracking.set_terminated(run.info.run_id, "KILLED")
+    # A run begins before those below it.
+    still_open = tracking.search_runs(
+        [experiment(tracking)], "attributes.status = 'RUNNING'", max_results=_OPEN_RUNS,
+        order_by=["attributes.start_time ASC"],
+    )  # fmt: skip
+    ending: dict[str, str | None] = {}
+    for run in still_open:
+        key, tags = run.info.run_id, run.data.tags
+        if tags.get(_RUN_KEY) in outcomes:
+            ending[key] = outcomes[tags[_RUN_KEY]]
+        elif tags.get("mlflow.parentRunId") in ending:
+            ending[key] = None
+    for key, outcome in reversed(ending.items()):
+        if outcome:
+            tag(tracking, key, {"outcome": outcome})
+        tracking.set_terminated(key, "KILLED")
 
 
 def nested_run(tracking: Tracking, parent: str, key: str, name: str) -> str:

@@ -10,6 +10,7 @@ import pytest
 from steps.common.step import DONE, FAILED, FENCED, RETRY
 from steps.common.store import ledger
 from steps.common.store.ledger import Claim
+from steps.common.tracking import nested_run, pipeline_run
 from tests.servers import ROOT, free_loopback_port
 from tests.steps.batches import changed, claimed, fetched, rows, store, times
 from tests.steps.deployment import SOURCE, Deployment
@@ -156,6 +157,20 @@ def test_the_run_of_a_batch_given_up_is_ended_with_what_became_of_it(deployment:
     assert validate("r2") == DONE
     given_up = told(deployment, first)
     assert (given_up.info.status, given_up.data.tags["appraiser.outcome"]) == ("KILLED", "ABANDONED")
+
+
+def test_sweeps_and_fits_below_a_run_that_was_overtaken_are_ended_with_it(deployment: Deployment) -> None:
+    tracking = deployment.tracking
+    first = fetched(deployment, "r", 0, BEFORE)
+    other = fetched(deployment, "other", 1, rows(300, seed=1))
+    sweep, theirs = (nested_run(tracking, pipeline_run(tracking, claim), "tune", "tune") for claim in (first, other))
+    trial, done = (nested_run(tracking, sweep, key, key) for key in ("trial 7", "trial 6"))
+    tracking.set_terminated(done, "FINISHED")
+    deployment.claim("r2", 0, done="fetch", adopting=first)
+    assert validate("r2") == DONE
+    ended = [tracking.get_run(run).info.status for run in (sweep, trial, done, theirs)]
+    assert ended == ["KILLED", "KILLED", "FINISHED", "RUNNING"]
+    assert told(deployment, first).info.status == "KILLED"
 
 
 def test_nothing_is_adopted_while_mlflow_is_down(deployment: Deployment) -> None:
