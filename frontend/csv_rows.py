@@ -80,7 +80,8 @@ def _number(cell: str) -> str | float:
         value = float(cell)
     except ValueError:
         return cell
-    return value if math.isfinite(value) else cell
+    # Python alone reads 1_800 as a number.
+    return value if math.isfinite(value) and "_" not in cell else cell
 
 
 def _text(content: bytes) -> str:

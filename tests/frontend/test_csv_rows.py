@@ -67,7 +67,7 @@ def test_a_row_with_a_cell_too_many_is_marked() -> None:
     assert [row.whole for row in parse(b"state,bed\nOhio,1\nOhio,1,2\nOhio\n", FIELDS).rows] == [True, False, False]
 
 
-@pytest.mark.parametrize("cell", ["three", "NaN", "inf", "1,800"])
+@pytest.mark.parametrize("cell", ["three", "NaN", "inf", "1,800", "1_800"])
 def test_a_number_that_is_none_is_sent_as_it_is_for_the_api_to_refuse(cell: str) -> None:
     assert parse(f'state,bed\nOhio,"{cell}"\n'.encode(), FIELDS).rows[0].listing(FIELDS)["bed"] == cell
 
