@@ -2,6 +2,7 @@
 
 Every server gets one core, the caller (wrk) another, bodies are many different listings, and all prices are compared
 first. Of the service there are three: as it is, without its log of predictions, and with an INSERT for each request.
+A FastAPI that answers nothing says what any service made with it could reach.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ class Peer:
     one: str
     many: str
     mlflow: bool = False
+    prices: bool = True
 
     def bodies(self, some: list[dict[str, Any]], rows: int) -> list[str]:
         """Return bodies of so many listings each."""
@@ -77,7 +79,8 @@ def run(size: Size) -> Iterator[str]:
         rates: dict[str, float] = {}
         for peer in _peers(folder, server):
             with _serving(peer, folder) as (port, seconds, process):
-                _check(peer, port, some, folder)
+                if peer.prices:
+                    _check(peer, port, some, folder)
                 for rows, connections in _ASKED:
                     path = folder / "bodies"
                     path.write_text("".join(f"{body}\n" for body in peer.bodies(some, rows)))
@@ -116,6 +119,7 @@ def _peers(folder: Path, server: Server) -> list[Peer]:
         service("without log", "tests.bench.serving_log", "none"),
         service("INSERT each", "tests.bench.serving_log", "insert"),
         Peer("bare ASGI", bare, {}, "", "/", "/"),
+        Peer("empty FastAPI", [_PYTHON, "-m", "tests.bench.serving_empty", "{port}"], {}, "", "/", "/", prices=False),
         Peer(
             "mlflow", mlflow, {"MLFLOW_DISABLE_TELEMETRY": "true"}, "/ping", "/invocations", "/invocations", mlflow=True
         ),
@@ -193,6 +197,6 @@ def _ask(url: str, bodies: Path, connections: int) -> dict[str, float]:
 def _ratios(rates: dict[str, float]) -> Iterator[str]:
     yield _GOALS
     yield f"{'service /':14}" + "".join(f"{f'{rows:,} rows, {calls} calls':>20}" for rows, calls in _ASKED)
-    for name in ("mlflow", "bare ASGI", "without log", "INSERT each"):
+    for name in ("mlflow", "bare ASGI", "empty FastAPI", "without log", "INSERT each"):
         ratios = [rates[f"service {rows} {calls}"] / rates[f"{name} {rows} {calls}"] for rows, calls in _ASKED]
         yield f"{name:14}" + "".join(f"{ratio:19.2f}x" for ratio in ratios)

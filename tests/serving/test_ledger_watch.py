@@ -9,6 +9,7 @@ from sqlalchemy import Engine, create_engine
 
 from serving import ledger_watch
 from serving.ledger_watch import LedgerWatch
+from steps.common import logs
 from steps.common.store import figures
 from steps.common.store.connection import name_failures
 from tests.servers import free_loopback_port
@@ -46,6 +47,8 @@ def test_figures_are_told_while_the_next_look_takes_its_time_and_not_for_ever(
 
 
 def test_a_ledger_that_is_away_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    # Whatever ran here before may have sent the log to an output of its own.
+    logs.start("serving")
     nobody = create_engine(f"postgresql+psycopg://serving:x@127.0.0.1:{free_loopback_port()}/ledger")
     name_failures(nobody, "ledger_url")
     watch = LedgerWatch(nobody)
