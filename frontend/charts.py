@@ -23,6 +23,8 @@ _ROW_PIXELS: Final = 30
 # A chart's height holds its legend and its axis too.
 _FRAME_PIXELS: Final = 80
 _HISTORY_PIXELS: Final = 330
+# A figure nearer to the end of its axis is moved inwards: half of it would be cut off.
+_EDGE_PIXELS: Final = 20
 # An axis that ends before the bound that counts would make nothing look like much.
 _LEAST_PSI: Final = 0.25
 
@@ -137,7 +139,7 @@ def drift(rows: Rows) -> Drawing:
     # Most columns lie near zero and a few at eight: a plain scale would show the few alone.
     most = max([_LEAST_PSI, *(float(row[name]) for row in rows for name in ("psi", "chance"))])
     scale = alt.Scale(type="symlog", constant=0.1, domain=[0, 1.05 * most])
-    axis = alt.Axis(values=[0, 0.1, 0.25, 0.5, 1, 2, 4, 8], format="~g", labelOverlap=True)
+    axis = alt.Axis(values=[0, 0.1, 0.25, 0.5, 1, 2, 4, 8], format="~g", labelOverlap=True, labelFlush=_EDGE_PIXELS)
     chart = plot(rows)
     hints = [
         alt.Tooltip("column:N", title=text("batches.column")), alt.Tooltip("psi:Q", title="PSI", format=".3f"),

@@ -124,9 +124,10 @@ def _model(connection: Connection, version: int) -> Page | None:
     found = versions.versions(connection, 1, 0, only=version)
     if not found:
         return None
-    compared = versions.comparisons(connection, version)
-    # As `previous` it stands in comparisons of two others.
-    summary = _summary(found[0], versions.comparisons(connection), _places(versions.alias_events(connection)))
+    # As `previous` it stands in comparisons of two others, which count for its errors.
+    every = versions.comparisons(connection)
+    compared = [one for one in every if version in (one.candidate_version, one.champion_version)]
+    summary = _summary(found[0], every, _places(versions.alias_events(connection)))
     evidence = versions.evidence_with(connection, version, _COMPARISONS)
     given = versions.verdicts_on(connection, "evaluate", [one.claim_id for one in compared])
     return {

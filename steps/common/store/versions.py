@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, and_, func, or_, select
+from sqlalchemy import Connection, Row, and_, func, or_, select
 
 from steps.common.store.history import Given, claim_of, given_of
 from steps.common.store.ledger import Claim
@@ -84,8 +84,8 @@ def verdicts_on(connection: Connection, step: str, worked_under: Sequence[int]) 
     return {row.origin: given_of(row) for row in rows}
 
 
-def comparisons(connection: Connection, version: int | None = None) -> list[Comparison]:
-    """Return every comparison in figures, or those a version took part in, newest first."""
+def comparisons(connection: Connection) -> list[Comparison]:
+    """Return every comparison in figures, newest first."""
     table, claims = ledger.evidence, ledger.claims
     found = table.c.evidence
     query = (
@@ -97,14 +97,7 @@ def comparisons(connection: Connection, version: int | None = None) -> list[Comp
         .join(claims, claims.c.claim_id == table.c.claim_id)
         .order_by(table.c.measured_at.desc(), table.c.claim_id.desc())
     )  # fmt: skip
-    return [_comparison(row) for row in connection.execute(_with(query, version))]
-
-
-def _with(query: Select[Any], version: int | None) -> Select[Any]:
-    table = ledger.evidence.c
-    return query if version is None else query.where(or_(
-        table.candidate_version == version, table.champion_version == version
-    ))  # fmt: skip
+    return [_comparison(row) for row in connection.execute(query)]
 
 
 def _comparison(row: Row[Any]) -> Comparison:
@@ -129,10 +122,11 @@ def evidence_with(
     query = (
         select(table, told.c.explanation)
         .outerjoin(told, same)
+        .where(or_(own, table.c.champion_version == version))
         .order_by(own.desc(), table.c.measured_at.desc(), table.c.claim_id.desc())
         .limit(limit)
     )
-    rows = connection.execute(_with(query, version))
+    rows = connection.execute(query)
     return {(row.claim_id, row.champion_version): (row.evidence, row.explanation) for row in rows}
 
 
