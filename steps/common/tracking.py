@@ -23,6 +23,8 @@ REQUEST_SECONDS: Final = 15
 # A tag that MLflow would refuse for its length (8,000) would fail a step whose work is done.
 _TAG_CHARACTERS: Final = 5000
 _RUN_KEY: Final = "appraiser.run_key"
+# MLflow's own name for what makes a run nested.
+PARENT: Final = "mlflow.parentRunId"
 # The newest of them; a sweep killed again and again leaves some behind.
 _OPEN_RUNS: Final = 1000
 
@@ -195,27 +197,27 @@ def end_overtaken(tracking: Tracking, over: Iterable[tuple[Claim, str | None]]) 
     them, and first: once their parent is, nobody would look for them.
     """
     outcomes = {run_key(claim): outcome for claim, outcome in over}
-    # A run begins before those below it.
-    still_open = tracking.search_runs(
+    newest_first = tracking.search_runs(
         [experiment(tracking)], "attributes.status = 'RUNNING'", max_results=_OPEN_RUNS,
-        order_by=["attributes.start_time ASC"],
+        order_by=["attributes.start_time DESC"],
     )  # fmt: skip
     ending: dict[str, str | None] = {}
-    for run in still_open:
-        key, tags = run.info.run_id, run.data.tags
+    # A run begins before those below it.
+    for run in reversed(newest_first):
+        tags = run.data.tags
         if tags.get(_RUN_KEY) in outcomes:
-            ending[key] = outcomes[tags[_RUN_KEY]]
-        elif tags.get("mlflow.parentRunId") in ending:
-            ending[key] = None
-    for key, outcome in reversed(ending.items()):
+            ending[run.info.run_id] = outcomes[tags[_RUN_KEY]]
+        elif tags.get(PARENT) in ending:
+            ending[run.info.run_id] = None
+    for run_id, outcome in reversed(ending.items()):
         if outcome:
-            tag(tracking, key, {"outcome": outcome})
-        tracking.set_terminated(key, "KILLED")
+            tag(tracking, run_id, {"outcome": outcome})
+        tracking.set_terminated(run_id, "KILLED")
 
 
 def nested_run(tracking: Tracking, parent: str, key: str, name: str) -> str:
     """Return the id of the run named `key` below a parent, made at the first use and found by tag after."""
-    mine = {"mlflow.parentRunId": parent, "appraiser.key": key}
+    mine = {PARENT: parent, "appraiser.key": key}
     known = find_run(tracking, mine)
     if known is None:
         tracking.create_run(experiment(tracking), tags={**mine, "mlflow.runName": name})

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from optuna.trial import FrozenTrial, TrialState
 
-from steps.common.tracking import Tracking, experiment, find_run, log_metrics, nested_run
+from steps.common.tracking import PARENT, Tracking, experiment, find_run, log_metrics, nested_run
 
 # MLflow has no word for pruned; the tag `appraiser.state` keeps Optuna's.
 STATUS: Final = {TrialState.COMPLETE: "FINISHED", TrialState.PRUNED: "KILLED", TrialState.FAIL: "FAILED"}
@@ -45,7 +45,7 @@ class Children:
         token = None
         while token != "":
             page = tracking.search_runs(
-                [self._experiment], f"tags.`mlflow.parentRunId` = '{parent}'", max_results=_PAGE, page_token=token
+                [self._experiment], f"tags.`{PARENT}` = '{parent}'", max_results=_PAGE, page_token=token
             )
             for run in page:
                 self._known[run.data.tags.get(_KEY, run.info.run_id)] = (run.info.run_id, run.info.status)
@@ -68,7 +68,7 @@ class Children:
         self._known[line.key] = (run, line.status)
 
     def _begin(self, line: Line) -> str:
-        tags = {"mlflow.parentRunId": self._parent, "mlflow.runName": line.name, _KEY: line.key, **line.tags}
+        tags = {PARENT: self._parent, "mlflow.runName": line.name, _KEY: line.key, **line.tags}
         return str(self._tracking.create_run(self._experiment, line.began, tags).info.run_id)
 
 

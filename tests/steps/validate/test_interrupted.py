@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from steps.common import tracking
 from steps.common.step import DONE, FAILED, FENCED, RETRY
 from steps.common.store import ledger
 from steps.common.store.ledger import Claim
@@ -160,17 +161,31 @@ def test_the_run_of_a_batch_given_up_is_ended_with_what_became_of_it(deployment:
 
 
 def test_sweeps_and_fits_below_a_run_that_was_overtaken_are_ended_with_it(deployment: Deployment) -> None:
-    tracking = deployment.tracking
     first = fetched(deployment, "r", 0, BEFORE)
     other = fetched(deployment, "other", 1, rows(300, seed=1))
-    sweep, theirs = (nested_run(tracking, pipeline_run(tracking, claim), "tune", "tune") for claim in (first, other))
-    trial, done = (nested_run(tracking, sweep, key, key) for key in ("trial 7", "trial 6"))
-    tracking.set_terminated(done, "FINISHED")
+    sweep, theirs = (
+        nested_run(deployment.tracking, pipeline_run(deployment.tracking, claim), "tune", "tune")
+        for claim in (first, other)
+    )
+    trial, done = (nested_run(deployment.tracking, sweep, key, key) for key in ("trial 7", "trial 6"))
+    deployment.tracking.set_terminated(done, "FINISHED")
     deployment.claim("r2", 0, done="fetch", adopting=first)
     assert validate("r2") == DONE
-    ended = [tracking.get_run(run).info.status for run in (sweep, trial, done, theirs)]
+    ended = [deployment.tracking.get_run(run).info.status for run in (sweep, trial, done, theirs)]
     assert ended == ["KILLED", "KILLED", "FINISHED", "RUNNING"]
     assert told(deployment, first).info.status == "KILLED"
+
+
+def test_of_too_many_open_runs_the_newest_are_looked_at(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracking, "_OPEN_RUNS", 1)
+    for run, number in (("other", 1), ("r", 0)):
+        claim = fetched(deployment, run, number, rows(300, seed=number))
+        pipeline_run(deployment.tracking, claim)
+    deployment.claim("r2", 0, done="fetch", adopting=claim)
+    assert validate("r2") == DONE
+    assert told(deployment, claim).info.status == "KILLED"
 
 
 def test_nothing_is_adopted_while_mlflow_is_down(deployment: Deployment) -> None:
