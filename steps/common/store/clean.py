@@ -100,7 +100,7 @@ def copy_columns(
     Every value is text as `copying.written` gives it, which many rows share.
     """
     of_batch = (repeat(copying.written(source_id)), repeat(str(batch_number)))
-    lines = ("".join(f"{line}\n" for line in map("\t".join, zip(*of_batch, *block, strict=False))) for block in blocks)
+    lines = (f"{line}\n" for block in blocks for line in map("\t".join, zip(*of_batch, *block, strict=False)))
     copying.copy_in(connection, "listings", _LISTING_COLUMNS, lines)
 
 

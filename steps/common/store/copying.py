@@ -53,14 +53,14 @@ def read(text: str) -> str | None:
     return "".join(pieces)
 
 
-def copy_in(connection: Connection, table: str, columns: Sequence[str], blocks: Iterable[str]) -> None:
-    """Write rows into a table by COPY; each block is whole lines, each line ended, its values `written`."""
+def copy_in(connection: Connection, table: str, columns: Sequence[str], lines: Iterable[str]) -> None:
+    """Write rows into a table by COPY; each line is a row, ended, its values `written`."""
     query = sql.SQL("COPY {} ({}) FROM STDIN").format(
         sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, columns))
     )
     with driver(connection).cursor().copy(query) as copy:
-        for block in blocks:
-            copy.write(block)
+        for some in batched(lines, _ROWS, strict=False):
+            copy.write("".join(some))
 
 
 def copy_out(connection: Connection, query: sql.Composable) -> Iterator[bytes]:

@@ -6,7 +6,6 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import batched
 from typing import Final, NamedTuple
 
 from sqlalchemy import Column, Connection, MetaData, Table, func, select, true
@@ -19,7 +18,6 @@ from steps.common.tables import raw
 PRICED: Final = "PRICED"
 REFUSED: Final = "REFUSED"
 
-_BLOCK_ROWS: Final = 512
 # All rows of a request have the same, and writing it takes a third of a row's time.
 _moment: Final = lru_cache(copying.written)
 # The same columns without the key: a file that is shipped a second time would fail there.
@@ -50,8 +48,7 @@ def add(connection: Connection, rows: Sequence[Prediction]) -> int:
     """
     connection.execute(CreateTable(_ARRIVING))
     lines = ("\t".join((row.inference_id, _moment(row.served_at), *map(copying.written, row[2:]))) for row in rows)
-    blocks = ("\n".join((*some, "")) for some in batched(lines, _BLOCK_ROWS, strict=False))
-    copying.copy_in(connection, _ARRIVING.name, Prediction._fields, blocks)
+    copying.copy_in(connection, _ARRIVING.name, Prediction._fields, (f"{line}\n" for line in lines))
     arrived = select(*_ARRIVING.columns)
     statement = insert(raw.predictions).from_select(Prediction._fields, arrived).on_conflict_do_nothing()
     return connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount
