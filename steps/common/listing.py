@@ -71,12 +71,9 @@ def _whole(value: str) -> str | None:
 
     Nearly every identifier is one, and every row has two: `float` and back took a second for a million rows.
     """
-    whole = value
-    if not value.isdigit():
-        whole, _, rest = value.partition(".")
-        if rest not in _NO_FRACTION or not whole.isdigit():
-            return None
-    return whole if whole[0] != "0" and len(whole) <= _EXACT_DIGITS and whole.isascii() else None
+    whole, _, rest = value.partition(".")
+    plain = rest in _NO_FRACTION and whole.isascii() and whole.isdigit() and whole[0] != "0"
+    return whole if plain and len(whole) <= _EXACT_DIGITS else None
 
 
 @lru_cache(maxsize=1 << 17)
@@ -96,7 +93,7 @@ def _zip_code(value: object) -> object:
 
 def _identifier(value: object) -> object:
     if isinstance(value, str):
-        return _whole(value) or shortest(value.strip())
+        return shortest(value.strip())
     known = isinstance(value, int | float) and not isinstance(value, bool)
     return shortest(str(value)) if known else value
 
