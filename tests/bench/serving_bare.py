@@ -35,9 +35,14 @@ def app(model: bundle.Bundle) -> Any:
     return answer
 
 
+def serve(app: Any, port: str) -> None:
+    """Serve an app as the service is served, and with nothing around it."""
+    uvicorn.run(
+        app, host="127.0.0.1", port=int(port), loop="uvloop", http="httptools", lifespan="off", access_log=False,
+        log_level="error",
+    )  # fmt: skip
+
+
 if __name__ == "__main__":
     folder, port = sys.argv[1:]
-    uvicorn.run(
-        app(bundle.load(Path(folder))), host="127.0.0.1", port=int(port), loop="uvloop", http="httptools",
-        lifespan="off", access_log=False, log_level="error",
-    )  # fmt: skip
+    serve(app(bundle.load(Path(folder))), port)

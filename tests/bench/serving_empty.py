@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import sys
 
-import uvicorn
 from fastapi import FastAPI, Request, Response
+
+from tests.bench.serving_bare import serve
 
 app = FastAPI()
 
@@ -21,7 +22,4 @@ async def answer(request: Request) -> Response:
 
 
 if __name__ == "__main__":
-    uvicorn.run(
-        app, host="127.0.0.1", port=int(sys.argv[1]), loop="uvloop", http="httptools", lifespan="off",
-        access_log=False, log_level="error",
-    )  # fmt: skip
+    serve(app, sys.argv[1])
