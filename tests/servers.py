@@ -1,12 +1,13 @@
 """One real PostgreSQL for the session, and for every test databases of its own with the roles of production."""
 
+import itertools
 import os
 import socket
 import subprocess
 import sys
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,10 +25,28 @@ _TEMPLATES = ("raw", "clean", "ledger", "optuna")
 _ROLES = ("pipeline", "serving", "mlflow", "airflow")
 
 
+# Below the ports the kernel gives to connections, and below NodePorts. Asked of the kernel, one port was given to two
+# servers of one test, and any could go to a connection before its server started.
+_PORTS = range(20_000, 30_000)
+_SHARED_BY = 16
+
+
+def _ports() -> Iterator[int]:
+    """Yield this worker's share of the ports again and again, starting anywhere: two test runs may go at once."""
+    share = _PORTS[int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _SHARED_BY :: _SHARED_BY]
+    start = os.getpid() % len(share)
+    return itertools.cycle([*share[start:], *share[:start]])
+
+
+_next_ports = _ports()
+
+
 def free_loopback_port() -> int:
-    """Return a port of the loopback interface that nobody listened on a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+    """Return a port of the loopback interface that nobody listens on and that this process was not given lately."""
+    for port in itertools.islice(_next_ports, len(_PORTS) // _SHARED_BY):
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError(f"every port of this worker's share of {_PORTS} is taken")
 
 
 def certificate(folder: Path, *names: str) -> str:
