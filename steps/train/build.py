@@ -16,7 +16,7 @@ from steps.common.listing import SCOPE_VERSION, SPLIT_VERSION
 from steps.common.settings import Settings
 
 # What a fit's numbers go through.
-_PACKAGES: Final = ("numpy", "scikit-learn", "scipy", "xgboost-cpu")
+_PACKAGES: Final = ("numpy", "scipy", "xgboost-cpu")
 _RULES: Final[Mapping[str, str]] = {
     "scope_version": SCOPE_VERSION,
     "split_version": SPLIT_VERSION,
