@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from steps.common.columns import Floats
 from steps.common.features import FEATURES, features
@@ -16,6 +17,9 @@ from steps.evaluate.contenders import Contender
 
 _POINTS: Final = 100_000
 _SHOWN: Final = 15
+_PARTS: Final = 100
+_HALF_A_LINE: Final = 0.4
+_DPI: Final = 110
 _SEED: Final = 7
 
 
@@ -59,7 +63,7 @@ def _side_by_side(path: Path, rows: Listings, contenders: Mapping[str, Contender
     for axis, (part, one) in zip(axes[0], contenders.items(), strict=True):
         panel(axis, rows.price[chosen], one.scored.prices[chosen])
         axis.set_title(f"{part}: version {one.version}")
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=_DPI)
     plt.close(figure)
     return path
 
@@ -68,6 +72,7 @@ def _against_actual(axis: Any, price: Floats, predicted: Floats) -> None:
     ends = (float(min(price.min(), predicted.min())), float(max(price.max(), predicted.max())))
     axis.hexbin(price, predicted, gridsize=70, xscale="log", yscale="log", bins="log", mincnt=1, cmap="viridis")
     axis.plot(ends, ends, color="black", linewidth=0.8)
+    _in_plain_dollars(axis.xaxis, axis.yaxis)
     axis.set_xlabel("price, dollars")
     axis.set_ylabel("price the model says, dollars")
 
@@ -77,28 +82,66 @@ def _residuals(axis: Any, price: Floats, predicted: Floats) -> None:
     axis.axhline(0, color="black", linewidth=0.8)
     # A few prices are wrong by a factor; they would leave the rest a line.
     axis.set_ylim(-1, 2)
+    _in_plain_dollars(axis.xaxis)
     axis.set_xlabel("price, dollars")
     axis.set_ylabel("too much (+) or too little, share of the price")
 
 
+def _in_plain_dollars(*axes: Any) -> None:
+    """Write prices on a logarithmic axis as 200k; by itself it sets powers of ten as formulas, in .5 s a figure."""
+    from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
+
+    for axis in axes:
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter(EngFormatter(sep=""))
+        axis.set_minor_formatter(NullFormatter())
+
+
 def _beeswarm(path: Path, shown: Listings, one: Contender, found: Floats) -> Path:
-    import shap
     from matplotlib import pyplot as plt
 
-    # XGBoost's own contributions: exact, and the model is not explained a second time by other code.
-    explanation = shap.Explanation(
-        values=found[:, :-1],
-        base_values=found[:, -1],
-        data=features(shown.columns, one.bundle.encodings).astype(np.float64),
-        feature_names=list(FEATURES),
-    )
-    # It strews its points with NumPy's global generator; the same version gives the same picture.
-    np.random.seed(_SEED)  # noqa: NPY002
-    shap.plots.beeswarm(explanation, max_display=_SHOWN, show=False)
-    plt.gcf().suptitle(f"version {one.version}: contributions to log price, {len(shown)} test rows")
-    plt.gcf().savefig(path, dpi=110, bbox_inches="tight")
-    plt.close("all")
+    # XGBoost's own contributions, bias left out: exact, and the model is not explained a second time by other code.
+    moves = found[:, :-1]
+    matrix = features(shown.columns, one.bundle.encodings)
+    moves_most = np.abs(moves).mean(axis=0).argsort(kind="stable")[::-1][:_SHOWN]
+    figure, axis = plt.subplots(figsize=(8.5, 0.4 * len(moves_most) + 1.6), layout="constrained")
+    axis.axvline(0, color="black", linewidth=0.8, zorder=0)
+    for place, column in enumerate(moves_most):
+        points = axis.scatter(
+            moves[:, column], place + strewn(moves[:, column]), c=_ranks(matrix[:, column]), cmap="coolwarm", s=7,
+            linewidths=0, vmin=0, vmax=1,
+        )  # fmt: skip
+    bar = figure.colorbar(points, ax=axis, ticks=[0, 1], aspect=40, pad=0.01)
+    bar.ax.set_yticklabels(["low", "high"])
+    bar.set_label("the feature's value, by rank", labelpad=-12)
+    axis.set_yticks(range(len(moves_most)), [FEATURES[column] for column in moves_most])
+    axis.invert_yaxis()
+    axis.spines[["top", "right", "left"]].set_visible(False)
+    axis.set_xlabel("contribution to log price (SHAP value)")
+    axis.set_title(f"version {one.version}: contributions to log price, {len(shown)} test rows", fontsize=10)
+    figure.savefig(path, dpi=_DPI)
+    plt.close(figure)
     return path
+
+
+def strewn(values: Floats) -> Floats:
+    """Return a height for each point of a line, so that points of about one value lie one above the other.
+
+    Those of the fullest hundredth of the line's length take from -.4 to .4, others as much less as they are fewer.
+    """
+    length = float(np.ptp(values)) or 1.0
+    part = np.minimum((values - values.min()) / length * _PARTS, _PARTS - 1).astype(np.intp)
+    order = part.argsort(kind="stable")
+    fullness = np.bincount(part, minlength=_PARTS)
+    within = np.empty(len(values), np.float64)
+    within[order] = np.arange(len(values)) - (fullness.cumsum() - fullness)[part[order]]
+    return _HALF_A_LINE * (2 * within + 1 - fullness[part]) / fullness.max()
+
+
+def _ranks(values: NDArray[np.float32]) -> Floats:
+    """Return where each value lies among the others, from 0 to 1, equal ones at one place."""
+    _, ranks = np.unique(values, return_inverse=True)
+    return ranks.astype(np.float64) / max(1, int(ranks.max()))
 
 
 def some(count: int, most: int) -> Any:
