@@ -64,6 +64,7 @@ class Tracking:
 
     def __init__(self, settings: Settings) -> None:
         self.address = settings.needed("mlflow_url").rstrip("/")
+        self.experiment: str | None = None
         os.environ.update(_CLIENT_LIMITS)
 
     @cached_property
@@ -131,7 +132,16 @@ def _cause(error: BaseException) -> str:
 
 
 def experiment(tracking: Tracking) -> str:
-    """Return the id of the one experiment, made at the first use; two that make it at once get the same."""
+    """Return the id of the one experiment, made at the first use; two that make it at once get the same.
+
+    A client asks once: it was one request in ten of all that a run made.
+    """
+    if tracking.experiment is None:
+        tracking.experiment = _experiment(tracking)
+    return tracking.experiment
+
+
+def _experiment(tracking: Tracking) -> str:
     from mlflow.exceptions import MlflowException
 
     known = tracking.get_experiment_by_name(EXPERIMENT)
@@ -228,9 +238,12 @@ def nested_run(tracking: Tracking, parent: str, key: str, name: str) -> str:
 
 
 def tag(tracking: Tracking, run: str, tags: Mapping[str, object]) -> None:
-    """Set tags of a run, `appraiser.` before each name; values that are too long lose their end."""
-    for name, value in tags.items():
-        tracking.set_tag(run, f"appraiser.{name}", str(value)[:_TAG_CHARACTERS])
+    """Set tags of a run with one request, `appraiser.` before each name; values that are too long lose their end."""
+    from mlflow.entities import RunTag
+
+    tracking.log_batch(run, tags=[
+        RunTag(f"appraiser.{name}", str(value)[:_TAG_CHARACTERS]) for name, value in tags.items()
+    ])  # fmt: skip
 
 
 def tell_verdict(
@@ -246,11 +259,16 @@ def tell_verdict(
         tracking.set_terminated(run, "FINISHED")
 
 
-def log_metrics(tracking: Tracking, run: str, figures: Mapping[str, float | None]) -> None:
-    """Log figures of a run, those that are None left out; logging the same again adds nothing."""
-    from mlflow.entities import Metric
+def log_metrics(
+    tracking: Tracking, run: str, figures: Mapping[str, float | None], params: Mapping[str, object] | None = None
+) -> None:
+    """Log figures of a run, those that are None left out, and its parameters; logging the same again adds nothing."""
+    from mlflow.entities import Metric, Param
 
     # MLflow keeps one metric of the same name, time, step and value, so the time is always the run's own.
     began = tracking.get_run(run).info.start_time
-    known = [Metric(name, value, began, 0) for name, value in figures.items() if value is not None]
-    tracking.log_batch(run, metrics=known)
+    tracking.log_batch(
+        run,
+        [Metric(name, value, began, 0) for name, value in figures.items() if value is not None],
+        [Param(name, str(value)) for name, value in (params or {}).items()],
+    )

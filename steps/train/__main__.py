@@ -95,9 +95,7 @@ def _train(job: Job, tracking: Tracking) -> Registered:
         rows=len(rows), threads=job.settings.threads, made=_made(job),
     )  # fmt: skip
     run = nested_run(tracking, pipeline_run(tracking, job.claim), "train", "train")
-    for name, value in {**card["parameters"], "trees": card["trees"], "rows": len(rows)}.items():
-        tracking.log_param(run, name, value)
-    log_metrics(tracking, run, card["metrics"])
+    log_metrics(tracking, run, card["metrics"], {**card["parameters"], "trees": card["trees"], "rows": len(rows)})
     examples = train.golden(rows)
     with TemporaryDirectory() as place:
         folder = Path(place)

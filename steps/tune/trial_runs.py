@@ -115,7 +115,5 @@ def sweep_run(tracking: Tracking, run: str, study: str) -> str:
 def log_baseline(tracking: Tracking, sweep: str, kind: str, rmse: float, params: Mapping[str, object]) -> None:
     """Write a baseline as a run below the sweep's; the same again changes nothing."""
     run = nested_run(tracking, sweep, f"baseline {kind}", f"baseline: {kind}")
-    for name, value in params.items():
-        tracking.log_param(run, name, value)
-    log_metrics(tracking, run, {"cv_rmse": rmse})
+    log_metrics(tracking, run, {"cv_rmse": rmse}, params)
     tracking.set_terminated(run, "FINISHED")
