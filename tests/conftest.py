@@ -1,5 +1,8 @@
 """What many tests need: free ports, and one real server of each kind for a whole run."""
 
+import socket
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -17,3 +20,10 @@ __all__ = ["databases", "free_port", "mlflow_server", "server"]
 def free_port() -> int:
     """Return a port of the loopback interface that nobody listened on a moment ago."""
     return free_loopback_port()
+
+
+@pytest.fixture
+def silent() -> Iterator[int]:
+    """Return the port of somebody who takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield int(listener.getsockname()[1])

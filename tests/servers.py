@@ -8,7 +8,7 @@ import sys
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import psycopg
@@ -18,6 +18,7 @@ from psycopg import sql
 from local.credentials import Credentials
 from local.postgres import SUPERUSER, Server
 from local.processes import Processes
+from local.settings import Ports
 from steps.common.tables.rights import DATABASES
 
 ROOT = Path(__file__).parent.parent
@@ -47,6 +48,16 @@ def free_loopback_port() -> int:
         with suppress(OSError), socket.create_server(("127.0.0.1", port)):
             return port
     raise AssertionError(f"every port of this worker's share of {_PORTS} is taken")
+
+
+def free_ports() -> Ports:
+    """Return a free port for every part of the system on one machine."""
+    return Ports(*(free_loopback_port() for _ in fields(Ports)))
+
+
+def port_options(ports: Ports) -> list[str]:
+    """Return the stack's options that choose these ports."""
+    return [f"--port-{name}={port}" for name, port in asdict(ports).items()]
 
 
 def certificate(folder: Path, *names: str) -> str:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from local.credentials import Credentials
 from local.settings import Ports
 from local.synthetic_market import Market, draw_listings
 from tests.faults.market import write_source
-from tests.servers import ROOT, free_loopback_port
+from tests.servers import ROOT, free_ports, port_options
 
 PATIENCE_SECONDS = 900
 
@@ -43,7 +43,7 @@ class System:
     @classmethod
     def of(cls, folder: Path, source: Path) -> "System":
         """Choose free ports."""
-        return cls(folder / "home", source, Ports(**{port.name: free_loopback_port() for port in fields(Ports)}))
+        return cls(folder / "home", source, free_ports())
 
     @property
     def log(self) -> Path:
@@ -52,7 +52,7 @@ class System:
 
     def start(self, *options: str) -> None:
         """Start it, as `make run` does."""
-        ports = [f"--port-{port.name}={getattr(self.ports, port.name)}" for port in fields(Ports)]
+        ports = port_options(self.ports)
         argv = [sys.executable, "-m", "local.stack", f"--source={self.source}", f"--state-folder={self.home}"]
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(

@@ -2,9 +2,7 @@
 
 import http.server
 import json
-import socket
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -16,13 +14,6 @@ from frontend.settings import Settings
 
 def api(port: int) -> Api:
     return Api(Settings(api_url=f"http://127.0.0.1:{port}", api_seconds=0.3))
-
-
-@pytest.fixture
-def silent() -> Iterator[int]:
-    """Return the port of somebody who takes connections and says nothing."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        yield listener.getsockname()[1]
 
 
 def test_nobody_there(free_port: int) -> None:

@@ -17,7 +17,7 @@ import pytest
 
 from local.settings import Ports
 from tests.end_to_end.running import PATIENCE_SECONDS, System, left_running
-from tests.servers import ROOT, free_loopback_port
+from tests.servers import ROOT, free_loopback_port, free_ports, port_options
 
 COLUMNS = "brokered_by,status,price,bed,bath,acre_lot,street,city,state,zip_code,house_size,prev_sold_date"
 ROWS = 300
@@ -114,7 +114,7 @@ def test_a_second_run_on_the_same_source_is_refused(system: System) -> None:
 
 
 def test_a_run_on_another_source_finds_the_ports_taken_before_anything_starts(system: System, tmp_path: Path) -> None:
-    ports = [f"--port-{port.name}={getattr(system.ports, port.name)}" for port in fields(Ports)]
+    ports = port_options(system.ports)
     said = refused(system, "--source=synthetic", "--scale=0.01", f"--state-folder={tmp_path}", *ports)
     for port in fields(Ports):
         assert f"port {getattr(system.ports, port.name)} for " in said
@@ -125,8 +125,7 @@ def test_a_run_on_another_source_finds_the_ports_taken_before_anything_starts(sy
 
 def test_an_http_source_that_is_not_there_is_named(system: System, tmp_path: Path) -> None:
     address = f"http://127.0.0.1:{free_loopback_port()}"
-    ports = [f"--port-{port.name}={free_loopback_port()}" for port in fields(Ports)]
-    said = refused(system, f"--source={address}", f"--state-folder={tmp_path}", *ports)
+    said = refused(system, f"--source={address}", f"--state-folder={tmp_path}", *port_options(free_ports()))
     assert f"error: the source at {address} (SOURCE=) does not answer: " in said
 
 
@@ -168,7 +167,7 @@ def test_what_is_finished_is_not_done_again_and_exit_ends_it(system: System) -> 
 
 def test_who_started_it_may_be_killed_instead(tmp_path: Path) -> None:
     system = System.of(tmp_path, write_nonsense(tmp_path / "source"))
-    ports = [f"--port-{port.name}={getattr(system.ports, port.name)}" for port in fields(Ports)]
+    ports = port_options(system.ports)
     options = ["--end-with-parent", f"--source={system.source}", f"--state-folder={system.home}", *ports]
     # As make does: the stack is a child of what is killed, and its output goes where it went before.
     maker = subprocess.Popen(

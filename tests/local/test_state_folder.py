@@ -11,7 +11,7 @@ import pytest
 
 from local.settings import Ports
 from local.state_folder import PortTaken, StateInUse, check_ports, locked
-from tests.servers import ROOT, free_loopback_port
+from tests.servers import ROOT, free_ports
 
 # A stack that holds its folder; and one whose child holds the lock a little longer than the stack lives.
 HOLDER = """\
@@ -40,10 +40,6 @@ def end(holder: subprocess.Popen[str]) -> None:
     holder.wait()
     assert holder.stdout is not None
     holder.stdout.close()
-
-
-def free_ports() -> Ports:
-    return Ports(*(free_loopback_port() for _ in fields(Ports)))
 
 
 def test_a_second_run_on_the_same_state_is_refused_with_a_sentence(tmp_path: Path) -> None:

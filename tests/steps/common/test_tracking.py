@@ -1,8 +1,7 @@
 """MLflow as the steps use it: one run of a pipeline run, tags, and every way of getting no answer."""
 
-import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from mlflow.exceptions import MlflowException
@@ -110,13 +109,6 @@ def test_an_experiment_made_by_another_meanwhile_is_taken(tracking: Tracking, mo
 def test_what_mlflow_refuses_for_a_reason_stays_its_own_error(tracking: Tracking) -> None:
     with pytest.raises(MlflowException, match="abc"):
         tracking.get_run("abc")
-
-
-@pytest.fixture
-def silent() -> Iterator[int]:
-    """Return a port where somebody listens and never answers."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        yield int(listener.getsockname()[1])
 
 
 # By MLflow's client, and by the one request that does without it.
