@@ -1,6 +1,6 @@
 """The drift laboratory: runs each planted cause through the real steps, and holds what they say against the plant.
 
-Each step is the process its image would start, on a real PostgreSQL, a real MLflow server and the real source; only
+Each step is a process in its image's environment, on a real PostgreSQL, a real MLflow server and the real source; only
 Airflow is left out, which starts them in a row and decides nothing. The champion is trained once, on the base batch;
 every scenario starts from a copy of those databases.
 """

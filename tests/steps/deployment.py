@@ -24,6 +24,7 @@ from steps.common.store import ledger, models
 from steps.common.store.ledger import Claim, Completion
 from steps.common.store.models import AliasEvent, ModelFile
 from steps.common.tracking import Tracking, pipeline_run
+from tests import warm
 from tests.servers import ROOT, Databases
 
 SOURCE = "test source"
@@ -152,17 +153,14 @@ class Deployment:
         self, step: str, *options: str, killed_at: str | None = None, **settings: str
     ) -> subprocess.CompletedProcess[str]:
         """Run a step in the environment of its own image, to its end or to a commit boundary."""
-        return subprocess.run(
-            [*self._command(step, killed_at), *options],
-            env=self._variables(settings), cwd=ROOT, capture_output=True, text=True, check=False, timeout=300,
-        )  # fmt: skip
+        arguments = [*killed(step, killed_at), *options]
+        process = warm.start(step, arguments, self._variables(settings))
+        output, errors = process.communicate(timeout=300)
+        return subprocess.CompletedProcess(arguments, process.wait(), output, errors)
 
-    def start(self, step: str, *options: str, **settings: str) -> subprocess.Popen[str]:
+    def start(self, step: str, *options: str, **settings: str) -> warm.Process:
         """Start a step and do not wait for it."""
-        return subprocess.Popen(
-            [*self._command(step, None), *options],
-            env=self._variables(settings), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
+        return warm.start(step, [*killed(step, None), *options], self._variables(settings), together=True)
 
     def kill_at_a_moment(self, step: str, seed: int, longest: float, *options: str, **settings: str) -> None:
         """Start a step and kill it at a random moment, `longest` seconds after its start at the latest.
@@ -176,11 +174,6 @@ class Deployment:
             process.kill()
         process.communicate()
 
-    def _command(self, step: str, killed_at: str | None) -> list[str]:
-        program = str(ROOT / ".envs" / step / "bin" / "python")
-        by_way_of = ["-m", "tests.killed_at", killed_at, f"steps.{step}"] if killed_at else ["-m", f"steps.{step}"]
-        return [program, *by_way_of]
-
     def _variables(self, settings: dict[str, str]) -> dict[str, str]:
         return {"PATH": os.defpath, "PYTHONPATH": str(ROOT), **self.environment, **settings}
 
@@ -189,6 +182,11 @@ class Deployment:
         for name in ("ledger", "clean"):
             if (engine := self.__dict__.get(name)) is not None:
                 engine.dispose()
+
+
+def killed(step: str, boundary: str | None) -> list[str]:
+    """Return what Python is to run for a step, killed at a commit boundary if one is named."""
+    return ["-m", "tests.killed_at", boundary, f"steps.{step}"] if boundary else ["-m", f"steps.{step}"]
 
 
 def change_a_byte(path: Path) -> None:

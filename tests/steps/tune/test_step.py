@@ -2,6 +2,7 @@
 
 import re
 import signal
+import time
 from collections import Counter
 from typing import Any
 
@@ -116,18 +117,16 @@ def test_killed_at_each_commit_boundary_in_turn_and_at_a_moment_between(deployme
     tune(deployment, killed_at=where["trial_run"])
     assert [state for _, state in trials(deployment)].count("RUNNING") == 0
     running = deployment.start("tune", "--run-id", "r", APPRAISER_TRIALS=TRIALS)
-    assert running.stdout is not None
-    for line in running.stdout:
-        if "boundary=trial_run" in line:
-            break
+    while "boundary=trial_run" not in running.printed():
+        assert running.poll() is None
+        time.sleep(0.02)
     # The next trial has begun or is about to; either way the total comes out right.
     with deployment.databases.connect("optuna") as connection:
         while connection.execute("SELECT count(*) FROM trials WHERE state = 'RUNNING'").fetchone() == (0,):
             assert running.poll() is None
             connection.rollback()
     running.kill()
-    running.wait()
-    running.stdout.close()
+    running.communicate()
     tune(deployment, killed_at=where["completion"])
     summary = check_everything(deployment, failed=1)
     assert "this step was done before" in tune(deployment)
