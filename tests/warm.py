@@ -14,6 +14,7 @@ import json
 import os
 import runpy
 import selectors
+import shutil
 import signal
 import socket
 import subprocess
@@ -117,13 +118,14 @@ def _forking(step: str) -> str:
     )  # fmt: skip
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n", f"{step} was not imported: {process.wait(START_SECONDS)}"
-    atexit.register(_end, process)
+    atexit.register(_end, process, Path(address).parent)
     return address
 
 
-def _end(process: subprocess.Popen[str]) -> None:
+def _end(process: subprocess.Popen[str], folder: Path) -> None:
     with process:
         process.kill()
+    shutil.rmtree(folder)
 
 
 def _import(step: str) -> None:

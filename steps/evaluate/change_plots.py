@@ -19,7 +19,7 @@ TERMS: Final = {
     "houses_or_prices": "houses or prices,\nnot identifiable",
 }
 _WORSE, _BETTER, _TOTAL, _CHANCE = "#c44e52", "#4c8c5e", "#4c72b0", "#b8b8b8"
-_DPI: Final = 110
+DPI: Final = 110
 _SMALL: Final = 0.2
 
 
@@ -99,7 +99,7 @@ def _waterfall(path: Path, title: str, start: tuple[str, float], bars: Sequence[
     axis.yaxis.set_major_formatter("{x:,.0f}")
     axis.spines[["top", "right"]].set_visible(False)
     axis.set_title(f"{title}; grey: not clear of chance", fontsize=10)
-    figure.savefig(path, dpi=_DPI)
+    figure.savefig(path, dpi=DPI)
     plt.close(figure)
     return path
 
@@ -134,6 +134,6 @@ def _shap_change(path: Path, found: Attributions) -> Path:
     axis.spines[["top", "right"]].set_visible(False)
     axis.set_xlabel("mean |SHAP|, log price")
     axis.set_title(f"What moves prices, {found.rows:,} test rows; *: stands out of the noise", fontsize=10)
-    figure.savefig(path, dpi=_DPI)
+    figure.savefig(path, dpi=DPI)
     plt.close(figure)
     return path

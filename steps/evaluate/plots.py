@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from steps.common.columns import Floats
 from steps.common.features import FEATURES, features
 from steps.common.store.clean import Listings
+from steps.evaluate.change_plots import DPI
 from steps.evaluate.contenders import Contender
 
 _POINTS: Final = 100_000
 _SHOWN: Final = 15
 _PARTS: Final = 100
 _HALF_A_LINE: Final = 0.4
-_DPI: Final = 110
 _SEED: Final = 7
 
 
@@ -63,7 +63,7 @@ def _side_by_side(path: Path, rows: Listings, contenders: Mapping[str, Contender
     for axis, (part, one) in zip(axes[0], contenders.items(), strict=True):
         panel(axis, rows.price[chosen], one.scored.prices[chosen])
         axis.set_title(f"{part}: version {one.version}")
-    figure.savefig(path, dpi=_DPI)
+    figure.savefig(path, dpi=DPI)
     plt.close(figure)
     return path
 
@@ -119,7 +119,7 @@ def _beeswarm(path: Path, shown: Listings, one: Contender, found: Floats) -> Pat
     axis.spines[["top", "right", "left"]].set_visible(False)
     axis.set_xlabel("contribution to log price (SHAP value)")
     axis.set_title(f"version {one.version}: contributions to log price, {len(shown)} test rows", fontsize=10)
-    figure.savefig(path, dpi=_DPI)
+    figure.savefig(path, dpi=DPI)
     plt.close(figure)
     return path
 
