@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from http import HTTPStatus
+from threading import Thread
 from typing import Any, Final
 
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException, TaskDeferred
+from airflow.sdk.exceptions import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSkipException,
+    AirflowTaskTimeout,
+    TaskDeferred,
+)
 from kubernetes.client import models as k8s
 from kubernetes.client.exceptions import ApiException
 
@@ -37,6 +45,8 @@ class StepPod(KubernetesPodOperator):  # type: ignore[misc]  # mypy does not fol
 
     pod: Any
     arguments: list[str]
+    _stopping: Thread | None = None
+    _timed_out = False
 
     def __init__(
         self, *, step: str, options: Sequence[str] = (), size: Size = "small", minutes: int = 30,
@@ -82,12 +92,8 @@ class StepPod(KubernetesPodOperator):  # type: ignore[misc]  # mypy does not fol
 
     def execute(self, context: Any) -> None:
         """Run the pod to its end, or hand it to the triggerer; raise StepStopped where the process was told to stop."""
-        try:
+        with self._stoppable():
             super().execute(context)
-        except (Exception, TaskDeferred) as error:
-            self._raise_if_stopped(error)
-            raise
-        self._raise_if_stopped()
 
     def invoke_defer_method(self, last_log_time: Any = None, context: Any = None) -> None:
         """Watch the pod for a while; hand it to the triggerer (raise TaskDeferred) if it has not ended by then."""
@@ -106,12 +112,8 @@ class StepPod(KubernetesPodOperator):  # type: ignore[misc]  # mypy does not fol
             # All the triggerer knows is that the pod ended with another code than 0. Left at "failed" the provider
             # logs an error and raises before anybody looks at the code, also where that means "nothing to do".
             event = {**event, "status": "success"}
-        try:
+        with self._stoppable():
             super().trigger_reentry(context, event)
-        except (Exception, TaskDeferred) as error:
-            self._raise_if_stopped(error)
-            raise
-        self._raise_if_stopped()
         if self.pod is None:
             # The provider ends green here: a pod deleted by hand would be a step that was done.
             raise AirflowException(f"pod {event['name']} is gone, so nobody can say how the step ended; trying again")
@@ -126,6 +128,11 @@ class StepPod(KubernetesPodOperator):  # type: ignore[misc]  # mypy does not fol
             self.log.info("pod %s of an earlier attempt has failed; starting a new one", pod.metadata.name)
             self.patch_already_checked(pod)
             pod = super().get_or_create_pod(pod_request_obj, context)
+        if self._killed:
+            # While the pod was being made there was none to delete.
+            self.pod = pod
+            self.on_kill()
+            self._raise_if_stopped()
         return pod
 
     def patch_already_checked(self, pod: k8s.V1Pod, *, reraise: bool = True) -> None:  # noqa: ARG002  the provider's name
@@ -162,9 +169,37 @@ class StepPod(KubernetesPodOperator):  # type: ignore[misc]  # mypy does not fol
                 raise AirflowFailException(f"{ended}, {FINAL_EXIT_CODES[code]}: no retry; its log says why") from error
             raise AirflowException(f"{ended}; its log says why") from error
 
+    def on_kill(self) -> None:
+        """Have the pod deleted.
+
+        In a thread, for Airflow calls this in the handler of a signal. A task stopped while it writes a line of its log
+        holds the lock that the provider's own line waits for, and waited for itself until its time was over.
+        """
+        self._killed = True
+        self._stopping = Thread(target=super().on_kill, name="stopping")
+        self._stopping.start()
+        if self._timed_out:
+            self._stopping.join()
+
+    @contextmanager
+    def _stoppable(self) -> Iterator[None]:
+        # Whatever else became of a task that was told to stop, it was stopped.
+        try:
+            yield
+        except AirflowTaskTimeout:
+            # Airflow calls on_kill once the task is out of here, and then leaves without waiting for threads.
+            self._timed_out = True
+            raise
+        except (Exception, TaskDeferred) as error:
+            self._raise_if_stopped(error)
+            raise
+        self._raise_if_stopped()
+
     def _raise_if_stopped(self, cause: BaseException | None = None) -> None:
         # on_kill deletes the pod and has cleanup look away, and the provider then returns as after a success.
         if self._killed:
+            if self._stopping:
+                self._stopping.join()
             raise StepStopped(f"the task of step {self.task_id} was told to stop; its pod is deleted") from cause
 
 

@@ -35,7 +35,8 @@ _STEPS = {
 }
 
 # The program of every image. Its last argument says what to do: `leave:CODE` at once; `once:CODE`, then 0; `wait` for a
-# file with the exit code, and end well when told to stop, as a step may that has just committed. Each start is noted.
+# file with the exit code, and end well when told to stop, as a step may that has just committed; `shout` as `wait`, but
+# printing all the while. Each start is noted.
 _PROGRAM = """
 import pathlib, signal, sys, time
 
@@ -45,10 +46,12 @@ with (told / f"{run}.{step}.starts").open("a") as starts:
     starts.write("x")
 print(f"{step} was told {word}", flush=True)
 what, _, code = word.partition(":")
-if what == "wait":
+if what in ("wait", "shout"):
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     answer = told / f"{run}.{step}.code"
     while not answer.exists():
+        if what == "shout":
+            print("still here\\n" * 200)
         time.sleep(0.02)
     code = answer.read_text()
     answer.unlink()
@@ -76,9 +79,9 @@ class Scenario:
         """Start a run whose first step does what the word says."""
         return self.airflow.trigger(do=what)
 
-    def start_waiting(self) -> str:
-        """Start a run, and return when the program of its first step waits to be told."""
-        run = self.start("wait")
+    def start_waiting(self, how: str = "wait") -> str:
+        """Start a run, and return when the program of its first step waits to be told, or shouts."""
+        run = self.start(how)
         self.await_starts(run, 1)
         return run
 
@@ -167,7 +170,7 @@ def wait_until(holds: Callable[[], bool], what: str) -> None:
     while not holds():
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {_PATIENCE_SECONDS} s: {what}")
-        time.sleep(0.1)
+        time.sleep(0.3)
 
 
 def start_pods(processes: Processes, folder: Path) -> None:

@@ -160,6 +160,18 @@ def test_a_task_told_to_stop_is_not_green_however_its_pod_ends(code: int, scenar
     kept.await_task(run)
 
 
+def test_a_task_told_to_stop_in_the_middle_of_a_line_of_its_log_stops(scenarios: dict[str, Scenario]) -> None:
+    # The provider writes a line of its own in the handler of the signal, and a line of the pod's held the lock for it.
+    kept = scenarios["kept"]
+    run = kept.start_waiting("shout")
+    wait_until(lambda: "still here" in kept.last_log(run), "the task writes what its pod prints")
+    kept.signal(run, SIGTERM)
+    kept.tell(run, 0)
+    kept.await_try(run, 2)
+    kept.tell(run, 0)
+    kept.await_task(run)
+
+
 def test_a_deferred_task_whose_pod_is_deleted_is_tried_again(scenarios: dict[str, Scenario]) -> None:
     deferred = scenarios["deferred"]
     run = deferred.start_waiting()
