@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, BrowserContext, Page
 
 from frontend import paragraph, reasons, texts
 from local.mlflow_server import MlflowServer
 from local.postgres import Server
 from tests.frontend import history
-from tests.frontend.running import Frontend, chromium, open_page, showing, window
+from tests.frontend.running import Frontend, chromium, context, open_page, showing
 from tests.serving.running import Service
 from tests.steps.deployment import Deployment
 
@@ -40,10 +40,18 @@ def shown(server: Server, mlflow_server: MlflowServer, tmp_path_factory: pytest.
         yield Shown(deployment, api, frontend)
 
 
+# Of one module, with its cache: to load the page anew took longer than most tests of it.
+@pytest.fixture(scope="module")
+def windows(browser: Browser) -> Iterator[BrowserContext]:
+    """Return what the windows of a module have in common."""
+    with context(browser) as opened:
+        yield opened
+
+
 @pytest.fixture
-def page(browser: Browser, shown: Shown) -> Iterator[Page]:
+def page(windows: BrowserContext, shown: Shown) -> Iterator[Page]:
     """Return a window with the page in it."""
-    with window(browser) as opened:
+    with windows.new_page() as opened:
         open_page(opened, shown.frontend.url)
         yield opened
 

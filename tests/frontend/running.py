@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Error, Page, ViewportSize, expect, sync_playwright
 
+from local.processes import serves
 from tests.running import Running
 from tests.servers import ROOT, free_loopback_port
 
@@ -26,6 +26,8 @@ _LOOK_MILLISECONDS, _AT_REST = 100, 3
 _NUMBER = re.compile(r"([-\N{MINUS SIGN}]?)\$?([0-9][0-9,]*(?:\.[0-9]+)?)")
 _CHANGED, _ATTEMPTS = "ERR_NETWORK_CHANGED", 5
 _PROGRAMS = ("chromium", "chromium-browser", "google-chrome-stable")
+# No machine but this one is to be reached. To look at each request instead would switch the browser's cache off.
+_ALONE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
 
 
 @dataclass
@@ -47,7 +49,7 @@ class Frontend(Running):
                 env={"PATH": os.defpath, "PYTHONPATH": str(ROOT), "HOME": str(self.log.parent),
                      "APPRAISER_API_URL": self.api_url, "APPRAISER_PORT": str(self.port), **self.settings},
             )  # fmt: skip
-        self.wait_until(lambda: httpx.get(f"{self.url}/_stcore/health", timeout=5).is_success, START_SECONDS)
+        self.wait_until(lambda: serves(f"{self.url}/_stcore/health"), START_SECONDS)
         return self
 
 
@@ -70,21 +72,25 @@ def chromium() -> Iterator[Browser]:
         pytest.fail("no Chromium was found; `make browser` installs it, or CHROMIUM= names its program")
     expect.set_options(timeout=PATIENCE_MILLISECONDS)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", _ALONE])
         yield browser
         browser.close()
 
 
 @contextmanager
-def window(browser: Browser, **how: Any) -> Iterator[Page]:
-    """Open a window that reaches this machine alone, and no browser's memory of earlier ones."""
+def context(browser: Browser, **how: Any) -> Iterator[BrowserContext]:
+    """Give what windows of a browser have in common: nothing of others, and what they have loaded themselves."""
     wanted = {"viewport": DESKTOP, "locale": "en-US", "timezone_id": "UTC", "reduced_motion": "reduce", **how}
-    context: BrowserContext = browser.new_context(**wanted)
-    context.set_default_timeout(PATIENCE_MILLISECONDS)
-    page = context.new_page()
-    page.route("**/*", lambda route: route.continue_() if "127.0.0.1" in route.request.url else route.abort())
-    yield page
-    context.close()
+    with browser.new_context(**wanted) as opened:
+        opened.set_default_timeout(PATIENCE_MILLISECONDS)
+        yield opened
+
+
+@contextmanager
+def window(browser: Browser, **how: Any) -> Iterator[Page]:
+    """Open a window without a browser's memory of earlier ones."""
+    with context(browser, **how) as opened:
+        yield opened.new_page()
 
 
 def open_page(page: Page, url: str) -> None:
