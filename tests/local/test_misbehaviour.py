@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from local.misbehaviour import Fault, Misbehaviour, Script, ScriptUnreadable, read_script
+from local.processes import UNENCRYPTED
 from local.source import THE_END
 from local.source_delivery import bomb
 from tests.local.source_server import RunningSource, running_source
@@ -28,7 +29,7 @@ def source() -> Iterator[RunningSource]:
 
 @pytest.fixture
 def client(source: RunningSource) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=source.url, timeout=60) as opened:
+    with httpx.Client(base_url=source.url, timeout=60, verify=UNENCRYPTED) as opened:
         opened.post("/misbehave", json=[]).raise_for_status()
         opened.get("/restart_data_generation?group_number=1").raise_for_status()
         yield opened

@@ -15,7 +15,7 @@ from psycopg import sql
 
 from local.mlflow_server import Bucket, MlflowServer
 from local.postgres import SUPERUSER, Server
-from local.processes import Command, Processes
+from local.processes import Command, Processes, serves
 from tests.servers import free_loopback_port
 from tests.tracking import serving
 
@@ -38,7 +38,7 @@ class Store:
         program = str(Path(sys.executable).with_name("moto_server"))
         command = Command("moto", [program, "-H", "127.0.0.1", "-p", str(self._port)], {}, self._folder)
         self._processes.start(command)
-        self._processes.serve({"moto": self._answers}, 60)
+        self._processes.serve({"moto": lambda: serves(f"{self.url}/moto-api/")}, 60)
         client = boto3.client(
             "s3", endpoint_url=self.url, aws_access_key_id=KEY_ID, aws_secret_access_key=KEY, region_name="us-east-1"
         )
@@ -47,12 +47,6 @@ class Store:
     def stop(self) -> None:
         """Take the endpoint down."""
         self._processes.stop_all()
-
-    def _answers(self) -> bool:
-        try:
-            return httpx.get(f"{self.url}/moto-api/", timeout=2).is_success
-        except httpx.TransportError:
-            return False
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from local.processes import UNENCRYPTED
 from local.source import NO_SUCH_GROUP, THE_END, main
 from local.source_counters import GROUPS, Counters, CountersUnreadable
 from tests.local.source_server import RunningSource, running_source
@@ -32,7 +33,7 @@ def source() -> Iterator[RunningSource]:
 
 @pytest.fixture
 def client(source: RunningSource) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=source.url, timeout=60) as opened:
+    with httpx.Client(base_url=source.url, timeout=60, verify=UNENCRYPTED) as opened:
         for group in GROUPS:
             opened.get("/restart_data_generation", params={"group_number": group}).raise_for_status()
         yield opened
@@ -114,7 +115,7 @@ def test_who_hangs_up_before_the_answer_has_lost_the_batch(latency: str) -> None
     with running_source("--scale", "0.02", "--latency", latency) as source:
         hang_up(source.url)
         source.wait_for("asked", 1)
-        with httpx.Client(base_url=source.url, timeout=60) as client:
+        with httpx.Client(base_url=source.url, timeout=60, verify=UNENCRYPTED) as client:
             assert ask(client).json()["batch_number"] == 1
 
 
@@ -125,23 +126,32 @@ def test_who_hangs_up_in_the_middle_has_lost_the_batch_the_last_one_too(tmp_path
     with running_source("--scale", "3", "--state", str(state)) as source:
         hang_up(source.url, after_bytes=1000)
         source.wait_for("answer_unfinished", 1)
-        with httpx.Client(base_url=source.url, timeout=60) as client:
+        with httpx.Client(base_url=source.url, timeout=60, verify=UNENCRYPTED) as client:
             assert ask(client).json() == {"detail": THE_END}
 
 
 def test_counters_outlive_a_killed_source_where_a_file_keeps_them(tmp_path: Path) -> None:
     options = ["--scale", "0.02", "--state", str(tmp_path / "counters.json")]
-    with running_source(*options) as source, httpx.Client(base_url=source.url, timeout=60) as client:
+    with (
+        running_source(*options) as source,
+        httpx.Client(base_url=source.url, timeout=60, verify=UNENCRYPTED) as client,
+    ):
         assert [ask(client, group).json()["batch_number"] for group in (1, 2, 1)] == [0, 0, 1]
         source.process.kill()
         source.process.wait()
-    with running_source(*options) as source, httpx.Client(base_url=source.url, timeout=60) as client:
+    with (
+        running_source(*options) as source,
+        httpx.Client(base_url=source.url, timeout=60, verify=UNENCRYPTED) as client,
+    ):
         assert [ask(client, group).json()["batch_number"] for group in (1, 2, 3)] == [2, 1, 0]
 
 
 def test_other_manners_same_rows(client: httpx.Client) -> None:
     options = ["--rows-as-lists", "--restart-as-list", "--end-status", "204"]
-    with running_source("--scale", "0.02", *options) as source, httpx.Client(base_url=source.url, timeout=60) as other:
+    with (
+        running_source("--scale", "0.02", *options) as source,
+        httpx.Client(base_url=source.url, timeout=60, verify=UNENCRYPTED) as other,
+    ):
         for _ in range(6):
             objects: list[dict[str, Any]] = ask(client).json()["data"]
             assert ask(other).json()["data"] == [list(row.values()) for row in objects]

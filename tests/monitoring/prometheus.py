@@ -15,6 +15,7 @@ import httpx
 import pytest
 import yaml
 
+from local.processes import UNENCRYPTED, serves
 from tests.running import Running
 from tests.servers import ROOT, free_loopback_port
 
@@ -92,12 +93,12 @@ class Prometheus(Running):
                 [program("prometheus"), *(f"--{name}={value}" for name, value in options.items())],
                 stdout=output, stderr=subprocess.STDOUT, cwd=self.folder,
             )  # fmt: skip
-        self.wait_until(lambda: httpx.get(f"{self.url}/-/ready", timeout=5).is_success, START_SECONDS)
+        self.wait_until(lambda: serves(f"{self.url}/-/ready"), START_SECONDS)
         return self
 
     def asked(self, path: str, **named: str) -> Any:
         """Return what its API answers."""
-        answer = httpx.get(f"{self.url}/api/v1/{path}", params=named, timeout=30).json()
+        answer = httpx.get(f"{self.url}/api/v1/{path}", params=named, timeout=30, verify=UNENCRYPTED).json()
         assert answer["status"] == "success", answer
         return answer["data"]
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 
+from local.processes import UNENCRYPTED
 from tests.serving.running import Service, bodies
 
 CALLERS = 4
@@ -45,7 +46,7 @@ class Load:
         """Ask until stopped."""
 
         async def all_of_them() -> None:
-            async with httpx.AsyncClient(base_url=url, timeout=30) as client:
+            async with httpx.AsyncClient(base_url=url, timeout=30, verify=UNENCRYPTED) as client:
                 await asyncio.gather(*(self._call(client, caller, stop) for caller in range(CALLERS)))
 
         asyncio.run(all_of_them())

@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import httpx
 
+from local.processes import UNENCRYPTED
 from steps.common import booster, bundle
 from steps.common.booster import Fitted
 from steps.common.bundle import Bundle
@@ -97,12 +98,12 @@ class Service(Running):
 
     def get(self, path: str, **named: Any) -> httpx.Response:
         """Ask for something."""
-        return httpx.get(f"{self.url}{path}", timeout=30, **named)
+        return httpx.get(f"{self.url}{path}", timeout=30, verify=UNENCRYPTED, **named)
 
     def post(self, path: str, body: Any = None, **named: Any) -> httpx.Response:
         """Send something."""
         content = {"content": body} if isinstance(body, bytes) else {"json": body}
-        return httpx.post(f"{self.url}{path}", timeout=60, **content, **named)
+        return httpx.post(f"{self.url}{path}", timeout=60, verify=UNENCRYPTED, **content, **named)
 
     def version(self) -> int | None:
         """Return the version that is served."""
