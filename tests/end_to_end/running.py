@@ -23,12 +23,24 @@ from tests.faults.market import write_source
 from tests.servers import ROOT, free_ports, port_options
 
 PATIENCE_SECONDS = 900
+_REFUSED_SECONDS = 120
+_END_SECONDS = 60
+_COLUMNS = "brokered_by,status,price,bed,bath,acre_lot,street,city,state,zip_code,house_size,prev_sold_date"
 
 
 def write_redraws(folder: Path, *rows: int) -> Path:
-    """Write batches that are independent redraws of one market: nothing changes but the houses that are listed."""
+    """Write batches from 1 on that are independent redraws of one market: nothing changes but the houses listed."""
     streams = [np.random.default_rng([7, number]) for number in range(len(rows))]
-    return write_source(folder, *(draw_listings(Market(), *drawn) for drawn in zip(streams, rows, strict=True)))
+    drawn = (draw_listings(Market(), stream, count) for stream, count in zip(streams, rows, strict=True))
+    return write_source(folder, *drawn, first=1)
+
+
+def write_nonsense(folder: Path, rows: int) -> Path:
+    """Write a batch 0 without a price: validate ends it with QUARANTINE, a red task and a verdict all the same."""
+    folder.mkdir(exist_ok=True)
+    lines = [f"1.0,for_sale,unknown,3,2,0.1,{row},Agawam,Massachusetts,1001,1200,2020-01-01" for row in range(rows)]
+    (folder / "batch_0.csv").write_text("\n".join([_COLUMNS, *lines]) + "\n")
+    return folder
 
 
 @dataclass
@@ -109,6 +121,38 @@ class System:
             assert time.monotonic() < deadline
             time.sleep(1)
         return {task.step: task.state for task in client.tasks(run)}
+
+
+def refused(*options: str) -> str:
+    """Start a system that will not come up, and return what it said when it had given up."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "local.stack", *options],
+        cwd=ROOT, capture_output=True, text=True, check=False, timeout=_REFUSED_SECONDS,
+    )  # fmt: skip
+    assert ended.returncode == 1, ended.stdout
+    assert ended.stderr == ""
+    return ended.stdout
+
+
+def below(process: subprocess.Popen[bytes] | None) -> list[psutil.Process]:
+    """Return all processes that descend from one."""
+    assert process is not None
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def assert_ended(processes: Sequence[psutil.Process]) -> None:
+    """Wait until none of these does anything any more; what its new parent has yet to collect does not."""
+    deadline = time.monotonic() + _END_SECONDS
+    while left := [process for process in processes if _alive(process)]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)
+
+
+def _alive(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def left_running(folder: Path) -> Sequence[str]:

@@ -31,10 +31,10 @@ def base_batch() -> Table:
     return draw_listings(BASE, np.random.default_rng(0), BASE_ROWS)
 
 
-def write_source(folder: Path, *batches: Table) -> Path:
-    """Write batches as the files of a source, numbered from 0, and return the folder."""
+def write_source(folder: Path, *batches: Table, first: int = 0) -> Path:
+    """Write batches as the files of a source, numbered from `first`, and return the folder."""
     folder.mkdir(parents=True)
-    for number, table in enumerate(batches):
+    for number, table in enumerate(batches, first):
         arrays = [pa.array(table[name], SCHEMA.field(name).type) for name in SCHEMA.names]
         pq.write_table(pa.table(arrays, schema=SCHEMA), folder / f"batch_{number}.parquet")
     return folder
