@@ -158,30 +158,41 @@ def _serve(step: str, address: str) -> tuple[list[str], dict[str, str]]:
             if key.fileobj == 0:
                 sys.exit()
             if key.fileobj is not listener:
-                pid, asked = key.data
-                _, status = os.waitpid(pid, 0)
-                with suppress(OSError):
-                    asked.send(str(os.waitstatus_to_exitcode(status)).encode())
-                asked.close()
-                watched.unregister(key.fileobj)
-                os.close(key.fd)
-                continue
-            asked, _ = listener.accept()
-            request, files, _, _ = socket.recv_fds(asked, _REQUEST_BYTES, 2)
-            with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
-                pid = os.fork()
-            if pid == 0:
-                _close(watched, asked)
-                for file, number in zip((os.open(os.devnull, os.O_RDONLY), *files), range(3), strict=True):
-                    os.dup2(file, number)
-                    os.close(file)
-                arguments, variables = json.loads(request)
-                return arguments, variables
-            for file in files:
-                os.close(file)
-            with suppress(OSError):
-                asked.send(str(pid).encode())
-            watched.register(os.pidfd_open(pid), selectors.EVENT_READ, (pid, asked))
+                _tell_end(watched, key)
+            elif child := _fork(watched, listener):
+                return child
+
+
+def _fork(watched: selectors.DefaultSelector, listener: socket.socket) -> tuple[list[str], dict[str, str]] | None:
+    """Fork for the next who asks, and tell him the number; return in the child its arguments and variables."""
+    asked, _ = listener.accept()
+    request, files, _, _ = socket.recv_fds(asked, _REQUEST_BYTES, 2)
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+        pid = os.fork()
+    if pid == 0:
+        _close(watched, asked)
+        for file, number in zip((os.open(os.devnull, os.O_RDONLY), *files), range(3), strict=True):
+            os.dup2(file, number)
+            os.close(file)
+        arguments, variables = json.loads(request)
+        return arguments, variables
+    for file in files:
+        os.close(file)
+    with suppress(OSError):
+        asked.send(str(pid).encode())
+    watched.register(os.pidfd_open(pid), selectors.EVENT_READ, (pid, asked))
+    return None
+
+
+def _tell_end(watched: selectors.DefaultSelector, key: selectors.SelectorKey) -> None:
+    """Tell whoever asked for a process how it has ended."""
+    pid, asked = key.data
+    _, status = os.waitpid(pid, 0)
+    with suppress(OSError):
+        asked.send(str(os.waitstatus_to_exitcode(status)).encode())
+    asked.close()
+    watched.unregister(key.fileobj)
+    os.close(key.fd)
 
 
 def _close(watched: selectors.DefaultSelector, asked: socket.socket) -> None:
