@@ -25,7 +25,7 @@ import psutil
 
 _LAUNCH: Final = Path(__file__).with_name("launch.py")
 _POLL_SECONDS: Final = 0.1
-# Whoever has not answered for long is asked less often: a probe costs him, and others that start, up to a tenth of it.
+# Between two looks a twentieth of what was waited passes, within these bounds: a probe is work for whoever starts up.
 _LONGEST_POLL_SECONDS: Final = 0.5
 _POLLS: Final = 20
 _PROBE_SECONDS: Final = 2

@@ -113,8 +113,7 @@ def _forking(step: str) -> str:
     address = str(Path(tempfile.mkdtemp(prefix="warm-")) / "socket")
     python = ROOT / ".envs" / step / "bin" / "python"
     process = subprocess.Popen(
-        [python, "-m", "tests.warm", step, address], cwd=ROOT,
-        env={"PATH": os.defpath, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        [python, "-m", "tests.warm", step, address], cwd=ROOT, env={"PATH": os.defpath, "PYTHONPATH": str(ROOT)},
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stdout is not None

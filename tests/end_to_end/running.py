@@ -19,13 +19,13 @@ from local.airflow_client import RUN_ENDED, AirflowClient
 from local.credentials import Credentials
 from local.settings import Ports
 from local.synthetic_market import Market, draw_listings
+from steps.common.listing import SOURCE_FIELDS
 from tests.faults.market import write_source
 from tests.servers import ROOT, free_ports, port_options
 
 PATIENCE_SECONDS = 900
 _REFUSED_SECONDS = 120
 _END_SECONDS = 60
-_COLUMNS = "brokered_by,status,price,bed,bath,acre_lot,street,city,state,zip_code,house_size,prev_sold_date"
 
 
 def write_redraws(folder: Path, *rows: int) -> Path:
@@ -39,7 +39,7 @@ def write_nonsense(folder: Path, rows: int) -> Path:
     """Write a batch 0 without a price: validate ends it with QUARANTINE, a red task and a verdict all the same."""
     folder.mkdir(exist_ok=True)
     lines = [f"1.0,for_sale,unknown,3,2,0.1,{row},Agawam,Massachusetts,1001,1200,2020-01-01" for row in range(rows)]
-    (folder / "batch_0.csv").write_text("\n".join([_COLUMNS, *lines]) + "\n")
+    (folder / "batch_0.csv").write_text("\n".join([",".join(SOURCE_FIELDS), *lines]) + "\n")
     return folder
 
 
