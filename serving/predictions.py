@@ -1,16 +1,17 @@
 """Every price that was asked for, on its way to RAW: on the local disk before the answer, in PostgreSQL soon after.
 
-One payload of the spool is one request, with the inference ids of its rows; the shipper turns closed segments into
-rows and adds those that are not there yet. Shipped twice, or in another order, is the same.
+One payload of the spool is one request, with the inference ids of its rows; the shipper sends closed segments as they
+are, and PostgreSQL makes rows of them and adds those that are not there yet. Shipped twice, or in another order, is the
+same.
 """
 
 from __future__ import annotations
 
-import datetime as dt
+import re
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,17 +24,17 @@ from serving.spool import Spool, read_segment
 from steps.common.logs import log
 from steps.common.store import predictions
 from steps.common.store.connection import Unreachable
-from steps.common.store.predictions import PRICED, REFUSED, Prediction
 
 # The last hexadecimal digits of an inference id are the row's number in its request.
 _ROW_DIGITS: Final = 4
 _LONGEST_PAUSE: Final = 30.0
 _STOP_SECONDS: Final = 10.0
-_NUL: Final = "\x00"
+# One after the other: of an escaped backslash before them the same five characters are text.
+_ESCAPED: Final = re.compile(rb"\\(?:(u0000)|.)")
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """One request: listings that were priced, as JSON, with their prices, and what was refused, by row."""
+    """One request as `predictions.add` takes it: listings that were priced, as JSON, and what was refused, by row."""
 
     stem: str
     served_at: float
@@ -59,31 +60,13 @@ def entry(
 
 
 encode: Final = msgspec.json.Encoder().encode
-_decode: Final = msgspec.json.Decoder(Entry).decode
-_inputs: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
-def rows(payload: bytes) -> Iterator[Prediction]:
-    """Yield the rows of a stored request."""
-    found = _decode(payload)
-    served_at = dt.datetime.fromtimestamp(found.served_at, dt.UTC)
-    refused = {row: (sent, why) for row, sent, why in found.refused}
-    priced = zip(_inputs(found.listings), found.prices, strict=True)
-    of_request = served_at, found.request_id, found.route
-    for row in range(len(refused) + len(found.prices)):
-        key = found.inference_id(row)
-        if row in refused:
-            sent, why = refused[row]
-            asked, reason = _storable(encode(sent).decode()), why.replace(_NUL, "\ufffd")
-            yield Prediction(key, *of_request, asked, None, found.version, REFUSED, reason)
-        else:
-            listing, price = next(priced)
-            yield Prediction(key, *of_request, _storable(str(listing, "utf-8")), price, found.version, PRICED, None)
-
-
-def _storable(text: str) -> str:
-    """Return JSON that JSONB takes: it knows no NUL, though JSON does."""
-    return text.replace("\\u0000", "\\ufffd") if "\\u0000" in text else text
+def storable(payload: bytes) -> str:
+    """Return a stored request as JSONB takes it: it knows no NUL, though JSON does."""
+    if rb"\u0000" in payload:
+        payload = _ESCAPED.sub(lambda found: rb"\ufffd" if found[1] else found[0], payload)
+    return payload.decode()
 
 
 class Shipper:
@@ -142,14 +125,15 @@ class Shipper:
             # Cut off by a kill before anybody was answered; anything more than one is a disk that forgets.
             self.unreadable += segment.unreadable
             log().warning("lines_unreadable", segment=path.name, lines=segment.unreadable)
-        found = [row for payload in segment.payloads for row in rows(payload)]
+        requests = [storable(payload) for payload in segment.payloads]
         try:
             with self._raw.begin() as connection:
-                predictions.add(connection, found)
+                added = predictions.add(connection, requests)
         except (DataError, psycopg.DataError) as error:
             kept = self._spool.set_aside(path)
             self.failures += 1
-            log().error("segment_refused", segment=kept.name, rows=len(found), reason=str(error).split("\n", 1)[0])
+            reason = str(error).split("\n", 1)[0]
+            log().error("segment_refused", segment=kept.name, requests=len(requests), reason=reason)
             return
-        self.shipped += len(found)
+        self.shipped += added
         self._spool.remove(path)

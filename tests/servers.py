@@ -19,7 +19,6 @@ from local.credentials import Credentials
 from local.postgres import SUPERUSER, Server
 from local.processes import Processes
 from local.settings import Ports
-from steps.common.tables.rights import DATABASES
 
 ROOT = Path(__file__).parent.parent
 _TEMPLATES = ("raw", "clean", "ledger", "optuna")
@@ -171,8 +170,6 @@ def copy_databases(server: Server, templates: Mapping[str, str]) -> Databases:
             _execute(connection, "REVOKE ALL ON DATABASE {} FROM PUBLIC", names[name])
             for role in ("pipeline", "serving"):
                 _execute(connection, "GRANT CONNECT ON DATABASE {} TO {}", names[name], role)
-            for role in DATABASES[name].temporary:
-                _execute(connection, "GRANT TEMPORARY ON DATABASE {} TO {}", names[name], role)
     # Not dropped: that waits for a checkpoint, and the whole server goes with the session's folder.
     return Databases(server, names)
 

@@ -9,16 +9,19 @@ import asyncio
 import os
 import sys
 
+import msgspec
 import psycopg
 
 from serving import __main__ as program
-from serving.predictions import rows
+from serving.predictions import Entry
 from serving.spool import Spool
 
 _INSERT = (
-    "INSERT INTO predictions (inference_id, served_at, request_id, route, input, price, version, status, error) "
-    "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)"
+    "INSERT INTO predictions (inference_id, served_at, request_id, route, input, price, version, status) "
+    "VALUES (%s, to_timestamp(%s), %s, %s, %s, %s, %s, 'PRICED')"
 )
+_request = msgspec.json.Decoder(Entry).decode
+_inputs = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 async def _nowhere(_spool: Spool, _payload: bytes) -> None:
@@ -39,9 +42,12 @@ class _Inserting:
                 self._free.put_nowait(await psycopg.AsyncConnection.connect(self._address, autocommit=True))
         connection = await self._free.get()
         try:
+            made = _request(payload)
+            priced = zip(_inputs(made.listings), made.prices, strict=True)
             async with connection.pipeline():
-                for row in rows(payload):
-                    await connection.execute(_INSERT, row)
+                for row, (listing, price) in enumerate(priced):
+                    values = made.served_at, made.request_id, made.route, str(listing, "utf-8"), price, made.version
+                    await connection.execute(_INSERT, (made.inference_id(row), *values))
         finally:
             self._free.put_nowait(connection)
 

@@ -1,6 +1,7 @@
 """From the spool to RAW: every row once, in any order, also what JSON may hold and PostgreSQL may not."""
 
 import asyncio
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,9 +10,9 @@ import pytest
 from sqlalchemy import create_engine
 
 from serving import predictions
-from serving.predictions import Shipper, rows
+from serving.predictions import Shipper, storable
 from serving.spool import Spool
-from steps.common.store.predictions import Prediction, add
+from steps.common.store.predictions import add
 from tests.servers import Databases
 from tests.serving.running import stored
 from tests.steps.common.listings import house
@@ -56,19 +57,35 @@ def ship(shipper: Shipper, spool: Spool) -> None:
     shipper.close()
 
 
-def test_a_stored_request_is_its_rows_in_their_order() -> None:
+def test_a_stored_request_is_its_rows_in_their_order(spool: Spool, shipper: Shipper, databases: Databases) -> None:
     listings = b"[" + house().model_dump_json().encode() + b"," + house(bed=4).model_dump_json().encode() + b"]"
     refused = [(1, {"bed": 99}, "bed: too many"), (3, {"sent": 7}, "listing: is none")]
-    made = predictions.entry("r", "/predict-batch", 3, listings, [1.5, 2.5], refused)
-    found = list(rows(predictions.encode(made)))
-    assert [row.inference_id for row in found] == [made.inference_id(number) for number in range(4)]
-    assert len({row.inference_id[:-4] for row in found}) == 1
-    assert [(row.price, row.status, row.error) for row in found] == [
-        (1.5, "PRICED", None), (None, "REFUSED", "bed: too many"), (2.5, "PRICED", None),
+    made = predictions.entry("r", "/predict-batch", 3, listings, [1.1, 2.5], refused)
+    append(spool, predictions.encode(made))
+    ship(shipper, spool)
+    found = sorted(stored(databases), key=lambda row: str(row["inference_id"]))
+    assert [str(row["inference_id"]) for row in found] == [made.inference_id(number) for number in range(4)]
+    assert [(row["price"], row["status"], row["error"]) for row in found] == [
+        (1.1, "PRICED", None), (None, "REFUSED", "bed: too many"), (2.5, "PRICED", None),
         (None, "REFUSED", "listing: is none"),
     ]  # fmt: skip
-    assert [row.input for row in found][1:2] == ['{"bed":99}']
-    assert '"bed":4.0' in found[2].input
+    assert [row["input"].get("bed") for row in found] == [3.0, 99, 4.0, None]
+    assert found[0]["served_at"].timestamp() == pytest.approx(made.served_at, abs=1e-6)
+
+
+def test_prices_keep_their_numbers_and_digits_between_refused_rows(
+    spool: Spool, shipper: Shipper, databases: Databases
+) -> None:
+    refused = [(row, {"row": row}, "no") for row in range(1000) if row % 7 in {0, 3}]
+    rows = sorted(set(range(1000)) - {row for row, _, _ in refused})
+    listings = json.dumps([{"row": row} for row in rows]).encode()
+    made = predictions.entry("r", "/predict-batch", 3, listings, [row / 7 for row in rows], refused)
+    append(spool, predictions.encode(made))
+    ship(shipper, spool)
+    found = {str(row["inference_id"]): (row["input"], row["price"]) for row in stored(databases)}
+    assert found == {
+        made.inference_id(row): ({"row": row}, row / 7 if row % 7 not in {0, 3} else None) for row in range(1000)
+    }
 
 
 def test_everything_arrives_once(spool: Spool, shipper: Shipper, databases: Databases) -> None:
@@ -84,13 +101,13 @@ def test_everything_arrives_once(spool: Spool, shipper: Shipper, databases: Data
 
 def test_shipped_again_is_the_same(databases: Databases) -> None:
     engine = create_engine(databases.url("raw", "serving"))
-    first, second = list(rows(payload(priced=5))), list(rows(payload(priced=2)))
+    first, second = storable(payload(priced=5)), storable(payload(priced=2))
     added = []
-    for some in (first, first[::-1], [*second, *first]):
+    for some in ([first], [first], [second, first], []):
         with engine.begin() as connection:
             added.append(add(connection, some))
     engine.dispose()
-    assert added == [5, 0, 2]
+    assert added == [5, 0, 2, 0]
     assert len(stored(databases)) == 7
 
 
@@ -129,9 +146,3 @@ def test_serving_may_only_add(databases: Databases) -> None:
             connection.execute(statement.encode())
     with databases.connect("raw") as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
         connection.execute("INSERT INTO predictions DEFAULT VALUES")
-
-
-def test_a_prediction_has_the_columns_of_its_table() -> None:
-    from steps.common.tables import raw
-
-    assert Prediction._fields == tuple(raw.predictions.columns.keys())

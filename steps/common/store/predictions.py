@@ -5,53 +5,54 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
 
-from sqlalchemy import Column, Connection, MetaData, Table, func, select, true
-from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.schema import CreateTable
+from sqlalchemy import Connection, func, select, text, true
 
-from steps.common.store import copying
 from steps.common.tables import raw
 
 PRICED: Final = "PRICED"
 REFUSED: Final = "REFUSED"
 
-# All rows of a request have the same, and writing it takes a third of a row's time.
-_moment: Final = lru_cache(copying.written)
-# The same columns without the key: a file that is shipped a second time would fail there.
-_ARRIVING: Final = Table(
-    "arriving_predictions", MetaData(), *(Column(column.name, column.type) for column in raw.predictions.columns),
-    prefixes=["TEMPORARY"], postgresql_on_commit="DROP",
-)  # fmt: skip
+# The rows of a request are those refused, by their numbers, and between them those priced. Functions side by side in
+# one SELECT go forward together. Priced here, not there: to make these rows in Python took serving longer than a price.
+_ADD: Final = text(f"""
+WITH request AS MATERIALIZED (
+    SELECT stem, to_timestamp(served_at) AS served_at, request_id, route, version, listings, prices, refused
+    FROM jsonb_to_recordset(CAST(CAST(:requests AS text) AS jsonb)) AS sent (
+        stem text, served_at float8, request_id text, route text, version integer,
+        listings jsonb, prices jsonb, refused jsonb
+    )
+), asked AS (
+    SELECT request.*, NULL AS error,
+        unnest(ARRAY(
+            SELECT generate_series(0, jsonb_array_length(prices) + jsonb_array_length(refused) - 1)
+            EXCEPT SELECT CAST(one ->> 0 AS integer) FROM jsonb_array_elements(refused) AS one ORDER BY 1
+        )) AS number,
+        jsonb_array_elements(listings) AS input,
+        CAST(jsonb_array_elements_text(prices) AS float8) AS price
+    FROM request
+    UNION ALL
+    SELECT request.*, one ->> 2, CAST(one ->> 0 AS integer), one -> 1, NULL
+    FROM request, jsonb_array_elements(refused) AS one
+)
+INSERT INTO predictions (inference_id, served_at, request_id, route, input, price, version, status, error)
+SELECT CAST(stem || lpad(to_hex(number), 4, '0') AS uuid), served_at, request_id, route, input, price, version,
+    CASE WHEN error IS NULL THEN '{PRICED}' ELSE '{REFUSED}' END, error
+FROM asked
+ON CONFLICT DO NOTHING
+""")  # noqa: S608  # the two words above
 
 
-class Prediction(NamedTuple):
-    """A price that was served, or the refusal of what was no listing, column by column; `input` is JSON as text."""
+def add(connection: Connection, requests: Sequence[str]) -> int:
+    """Add what requests were answered, unless it is there, and return how many rows those were.
 
-    inference_id: str
-    served_at: dt.datetime
-    request_id: str
-    route: str
-    input: str
-    price: float | None
-    version: int | None
-    status: str
-    error: str | None
-
-
-def add(connection: Connection, rows: Sequence[Prediction]) -> int:
-    """Add predictions that are not there yet, in any order, and return how many those were.
-
-    By COPY into a temporary table: a role that can do no more than add does not see what is there.
+    A request is a JSON object: `stem`, the inference ids of its rows but for the last four hexadecimal digits, which
+    are the row's number; `served_at` in seconds since 1970, `request_id`, `route`, `version`; `listings` and their
+    `prices`; `refused`, a list of [row's number, what was sent, why]. In any order, as often as one likes. Raises
+    DataError for what JSON may hold and JSONB may not.
     """
-    connection.execute(CreateTable(_ARRIVING))
-    lines = ("\t".join((row.inference_id, _moment(row.served_at), *map(copying.written, row[2:]))) for row in rows)
-    copying.copy_in(connection, _ARRIVING.name, Prediction._fields, (f"{line}\n" for line in lines))
-    arrived = select(*_ARRIVING.columns)
-    statement = insert(raw.predictions).from_select(Prediction._fields, arrived).on_conflict_do_nothing()
-    return connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount
+    return connection.execute(_ADD, {"requests": f"[{','.join(requests)}]"}).rowcount
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,6 @@ def asked_since(connection: Connection, since: dt.datetime | None) -> Asked:
         .group_by(given.c.key, given.c.value)
     )
     found: dict[str, dict[str, int]] = {}
-    for field, text, times in rows:
-        found.setdefault(field, {})[text] = times
+    for field, value, times in rows:
+        found.setdefault(field, {})[value] = times
     return Asked(count, found, newest and min(newest, now))

@@ -31,16 +31,12 @@ def on_every(tables: MetaData, rights: tuple[str, ...]) -> Rights:
 
 @dataclass(frozen=True)
 class Database:
-    """A database: its owner, its tables if they are ours, what each working role may do on which of them.
-
-    `temporary` are the roles that may make temporary tables.
-    """
+    """A database: its owner, its tables if they are ours, what each working role may do on which of them."""
 
     name: str
     owner: str
     tables: MetaData | None = None
     rights: Mapping[str, Rights] = field(default_factory=dict)
-    temporary: tuple[str, ...] = ()
 
 
 DATABASES: Final = {
@@ -49,7 +45,7 @@ DATABASES: Final = {
         Database("raw", "raw_owner", raw.metadata, {
             "pipeline": {**on_every(raw.metadata, APPEND), raw.predictions.name: READ},
             "serving": {raw.predictions.name: ADD},
-        }, temporary=("serving",)),
+        }),
         Database("clean", "clean_owner", clean.metadata, {"pipeline": on_every(clean.metadata, REPLACE)}),
         Database("ledger", "ledger_owner", ledger.metadata, {
             "pipeline": on_every(ledger.metadata, APPEND), "serving": on_every(ledger.metadata, READ),

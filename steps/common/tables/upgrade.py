@@ -60,8 +60,8 @@ def make_database(connection: Connection, database: Database) -> None:
     _execute(connection, "REVOKE ALL ON DATABASE {name} FROM PUBLIC", name=database.name)
     for role in database.rights:
         _execute(connection, "GRANT CONNECT ON DATABASE {name} TO {role}", name=database.name, role=role)
-    for role in database.temporary:
-        _execute(connection, "GRANT TEMPORARY ON DATABASE {name} TO {role}", name=database.name, role=role)
+        # Serving once shipped through a temporary table, and might make them.
+        _execute(connection, "REVOKE TEMPORARY ON DATABASE {name} FROM {role}", name=database.name, role=role)
 
 
 def make_tables(url: URL, database: Database) -> None:

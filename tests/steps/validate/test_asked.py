@@ -1,15 +1,13 @@
 """What people asked the API about is in one verdict, on a real PostgreSQL, however late it arrives in RAW."""
 
 import datetime as dt
-import json
-import uuid
 
 import pytest
 from sqlalchemy import create_engine
 
 from steps.common.store import predictions
-from steps.common.store.predictions import PRICED, Prediction
 from tests.steps.batches import Row, changed, rows, times
+from tests.steps.common.store.served import served
 from tests.steps.deployment import Deployment
 from tests.steps.validate.stages import codes, passed, verdict
 
@@ -21,12 +19,9 @@ pytestmark = pytest.mark.usefixtures("led_here")
 def serve(deployment: Deployment, minutes_ago: int, some: list[Row]) -> None:
     """Ship predictions of so many minutes ago, as serving does."""
     at = dt.datetime.now(dt.UTC) - dt.timedelta(minutes=minutes_ago)
-    shipped = [
-        Prediction(str(uuid.uuid4()), at, "r", "/predict", json.dumps(row), 100_000.0, 1, PRICED, None) for row in some
-    ]
     engine = create_engine(deployment.databases.url("raw", "serving"))
     with engine.begin() as connection:
-        predictions.add(connection, shipped)
+        predictions.add(connection, [served(at, *some)])
     engine.dispose()
 
 

@@ -36,7 +36,7 @@ def retained(databases: Databases, database: str) -> int:
 def test_predictions_of_before_a_time_go_and_no_working_role_deletes_one(databases: Databases) -> None:
     engine = create_engine(databases.url("raw", "serving"))
     with engine.begin() as connection:
-        predictions.add(connection, [served(minute) for minute in range(10)])
+        predictions.add(connection, [served(NOON + dt.timedelta(minutes=minute), {}) for minute in range(10)])
     engine.dispose()
     for role in ("serving", "pipeline"):
         with databases.connect("raw", role) as other, pytest.raises(psycopg.errors.InsufficientPrivilege):
