@@ -16,7 +16,8 @@ from local.postgres import SUPERUSER, Server
 from steps.common.store import predictions
 from steps.common.tables.retain import retain
 from tests.servers import ROOT, Databases
-from tests.steps.common.store.test_predictions import NOON, served
+from tests.steps.common.store.served import served
+from tests.steps.common.store.test_predictions import NOON
 
 BEFORE = NOON + dt.timedelta(minutes=5)
 
