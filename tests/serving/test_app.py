@@ -239,8 +239,8 @@ def test_the_access_log_has_ids_and_no_bodies(served: Served) -> None:
     text = served.service.log.read_text()
     (line,) = [line for line in text.splitlines() if "request_id=logged" in line]
     assert re.fullmatch(
-        r"timestamp=\S+Z level=info event=request method=POST route=/predict status=200 ms=[\d.]+ version=1 "
-        r"request_id=logged", line,
+        r"timestamp=\S+Z level=info event=request method=POST route=/predict status=200 ms=[\d.]+ "
+        rf"version={served.version} request_id=logged", line,
     )  # fmt: skip
     assert marked not in text
     assert TOKEN not in text
