@@ -172,6 +172,33 @@ def test_a_task_told_to_stop_in_the_middle_of_a_line_of_its_log_stops(scenarios:
     kept.await_task(run)
 
 
+def test_a_task_told_to_stop_while_its_pod_is_made_leaves_none_behind(plain: Scenario) -> None:
+    port = httpx.URL(plain.api.api_client.configuration.host).port
+    [runner] = [one for one in psutil.Process().children(recursive=True) if (psutil.CONN_LISTEN, port) in ports_of(one)]
+    runner.suspend()
+    try:
+        run = plain.start("wait")
+        wait_until(lambda: waits_for(plain.task(run).pid, port), "the task asks for its pod")
+        plain.signal(run, SIGTERM)
+    finally:
+        runner.resume()
+    plain.await_try(run, 2)
+    plain.tell(run, 0)
+    assert plain.await_task(run).state == "success"
+    assert (plain.task(run).tries, len(plain.pods(run))) == (2, 1)
+    assert "the task of step fetch was told to stop" in plain.airflow.log(run, "fetch", 1)
+
+
+def waits_for(pid: int | None, port: int | None) -> bool:
+    return pid is not None and psutil.CONN_ESTABLISHED in {
+        at.status for at in connections_of(psutil.Process(pid)) if at.raddr and at.raddr.port == port
+    }
+
+
+def ports_of(process: psutil.Process) -> set[tuple[str, int]]:
+    return {(at.status, at.laddr.port) for at in connections_of(process)}
+
+
 def test_a_deferred_task_whose_pod_is_deleted_is_tried_again(scenarios: dict[str, Scenario]) -> None:
     deferred = scenarios["deferred"]
     run = deferred.start_waiting()
