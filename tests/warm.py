@@ -101,19 +101,25 @@ def start(step: str, arguments: Sequence[str], variables: Mapping[str, str], *, 
     """
     output, errors = (tempfile.TemporaryFile("w+", encoding="utf-8") for _ in range(2))  # noqa: SIM115  # the process's
     asked = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    asked.connect(_forking(step))
+    asked.connect(_forking(step, variables.get("APPRAISER_THREADS", "1")))
     request = json.dumps([list(arguments[1:]), dict(variables)]).encode()
     socket.send_fds(asked, [request], [output.fileno(), (output if together else errors).fileno()])
     return Process(asked, output, errors)
 
 
 @cache
-def _forking(step: str) -> str:
-    """Return the address of the process that forks for a step; it ends with this one."""
+def _forking(step: str, threads: str) -> str:
+    """Return the address of the process that forks for a step; it ends with this one.
+
+    OpenMP reads its variables when it is loaded, and its threads wait for each other by spinning. It tells of more than
+    one thread where they start.
+    """
+    openmp = {"NUM_THREADS": threads, "DISPLAY_AFFINITY": "true", "AFFINITY_FORMAT": "OpenMP thread %n of %N"}
     address = str(Path(tempfile.mkdtemp(prefix="warm-")) / "socket")
     python = ROOT / ".envs" / step / "bin" / "python"
     process = subprocess.Popen(
-        [python, "-m", "tests.warm", step, address], cwd=ROOT, env={"PATH": os.defpath, "PYTHONPATH": str(ROOT)},
+        [python, "-m", "tests.warm", step, address], cwd=ROOT,
+        env={"PATH": os.defpath, "PYTHONPATH": str(ROOT), **{f"OMP_{name}": value for name, value in openmp.items()}},
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stdout is not None

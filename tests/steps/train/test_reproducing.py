@@ -1,5 +1,6 @@
 """`python -m steps.train --reproduce`: a version made again from RAW, and every cause of a difference named."""
 
+import os
 import re
 import subprocess
 from collections.abc import Mapping
@@ -101,6 +102,7 @@ def test_what_differs_around_the_fit_is_named_though_the_prices_are_the_same(dep
     assert ended.returncode == DONE, ended.stdout
     said = told(ended)
     assert said["differs: threads"] == "recorded 1, now 2"
+    assert ("OpenMP thread 1 of 2" in ended.stderr) == (os.process_cpu_count() != 1)
     assert said["differs: git sha"] == "recorded unknown, now abc"
     assert said["differs: python"].startswith("recorded 3.12.0, now 3.13")
     assert said["differs: numpy"].startswith("recorded 1.0, now ")
