@@ -1,7 +1,5 @@
 """A run that has come as far as clean, with a seeded market in CLEAN, for the tests of tune and train."""
 
-from functools import cache
-
 from sqlalchemy import text
 
 from steps.common.listing import BUCKETS, SCOPE_VERSION, PricedListing
@@ -17,23 +15,19 @@ REASONS = [{"code": "NO_CHAMPION", "sentence": "There is no champion yet."}]
 
 def store_market(deployment: Deployment, batch: int, rows: int, seed: int) -> str:
     """Replace a batch in CLEAN by a market's listings in all buckets, and return its digest."""
-    with deployment.clean.begin() as connection:
-        clean.delete_batch(connection, SOURCE, batch)
-        clean.copy_listings(connection, SOURCE, batch, _clean_rows(rows, seed))
-        digest = clean.digest(connection, SOURCE, batch)
-        cleanings.append(connection, SOURCE, batch, digest)
-    return digest
-
-
-@cache
-def _clean_rows(rows: int, seed: int) -> list[CleanRow]:
     listings, prices, _ = market(rows, seed)
-    return [
+    written = [
         CleanRow(
             number, 1000 * seed + number, number % BUCKETS, PricedListing(**listing.model_dump(), price=float(price))
         )
         for number, (listing, price) in enumerate(zip(listings, prices, strict=True))
     ]
+    with deployment.clean.begin() as connection:
+        clean.delete_batch(connection, SOURCE, batch)
+        clean.copy_listings(connection, SOURCE, batch, written)
+        digest = clean.digest(connection, SOURCE, batch)
+        cleanings.append(connection, SOURCE, batch, digest)
+    return digest
 
 
 def cleaned(

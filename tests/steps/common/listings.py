@@ -1,7 +1,6 @@
 """Listings for tests: some a person can read, and a seeded market whose prices follow from what the house is."""
 
 import datetime as dt
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -41,12 +40,6 @@ def house(**changes: object) -> Listing:
 
 def market(rows: int, seed: int = 0) -> tuple[list[Listing], Floats, np.ndarray[Any, np.dtype[np.int64]]]:
     """Return listings, their prices in dollars and their train buckets; price follows place, size, baths and noise."""
-    listings, price, bucket = _market(rows, seed)
-    return [*listings], price.copy(), bucket.copy()
-
-
-@cache
-def _market(rows: int, seed: int) -> tuple[list[Listing], Floats, np.ndarray[Any, np.dtype[np.int64]]]:
     rng = np.random.default_rng(seed)
     zips = rng.integers(0, 40, rows)
     sizes = rng.uniform(600, 4000, rows).round()
