@@ -93,7 +93,7 @@ def _zip_code(value: object) -> object:
 
 def _identifier(value: object) -> object:
     if isinstance(value, str):
-        return _whole(value) or shortest(value.strip())
+        return shortest(value.strip())
     known = isinstance(value, int | float) and not isinstance(value, bool)
     return shortest(str(value)) if known else value
 

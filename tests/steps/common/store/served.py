@@ -2,24 +2,21 @@
 
 import datetime as dt
 import json
-import uuid
 
-from msgspec import Raw
+from msgspec.structs import replace
 
-from serving.predictions import Entry, encode
+from serving.predictions import Entry, encode, entry
 
 
 def served(at: dt.datetime, *listings: object) -> str:
     """Return a request of a time whose listings were priced."""
-    given = Raw(json.dumps(listings))
-    return encode(Entry(_stem(), at.timestamp(), "r", "/predict", 1, given, [100_000.0] * len(listings))).decode()
+    return _stored(at, entry("r", "/predict", 1, json.dumps(listings).encode(), [100_000.0] * len(listings)))
 
 
 def refusal(at: dt.datetime, sent: object) -> str:
     """Return a request of a time that was no listing."""
-    refused = [(0, sent, "bed: too many")]
-    return encode(Entry(_stem(), at.timestamp(), "r", "/predict", None, Raw(b"[]"), [], refused)).decode()
+    return _stored(at, entry("r", "/predict", None, b"[]", [], [(0, sent, "bed: too many")]))
 
 
-def _stem() -> str:
-    return str(uuid.uuid4())[:-4]
+def _stored(at: dt.datetime, made: Entry) -> str:
+    return encode(replace(made, served_at=at.timestamp())).decode()

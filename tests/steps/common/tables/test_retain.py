@@ -1,6 +1,5 @@
 """What is old goes, what is young or unfinished stays, and nobody else can delete it."""
 
-import datetime as dt
 import os
 import subprocess
 import sys
@@ -17,9 +16,9 @@ from steps.common.store import predictions
 from steps.common.tables.retain import retain
 from tests.servers import ROOT, Databases
 from tests.steps.common.store.served import served
-from tests.steps.common.store.test_predictions import NOON
+from tests.steps.common.store.test_predictions import NOON, after
 
-BEFORE = NOON + dt.timedelta(minutes=5)
+BEFORE = after(5)
 
 
 def command(server: Server, *options: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -37,7 +36,7 @@ def retained(databases: Databases, database: str) -> int:
 def test_predictions_of_before_a_time_go_and_no_working_role_deletes_one(databases: Databases) -> None:
     engine = create_engine(databases.url("raw", "serving"))
     with engine.begin() as connection:
-        predictions.add(connection, [served(NOON + dt.timedelta(minutes=minute), {}) for minute in range(10)])
+        predictions.add(connection, [served(after(minute), {}) for minute in range(10)])
     engine.dispose()
     for role in ("serving", "pipeline"):
         with databases.connect("raw", role) as other, pytest.raises(psycopg.errors.InsufficientPrivilege):

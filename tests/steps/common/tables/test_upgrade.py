@@ -63,6 +63,7 @@ def test_tables_of_newer_code_are_left_and_everything_else_is_done(another: Serv
         connection.execute("ALTER TABLE batches ADD COLUMN of_newer_code text")
         connection.execute("UPDATE schema_version SET version_num = '9999'")
         connection.execute("REVOKE ALL ON batches FROM pipeline")
+        connection.execute("GRANT TEMPORARY ON DATABASE raw TO serving")
     done = upgrade("raw", "clean", **superuser, APPRAISER_PASSWORD_PIPELINE="rotated")
     assert (done.returncode, done.stderr) == (0, "")
     assert len(done.stdout.splitlines()) == 1
@@ -74,6 +75,8 @@ def test_tables_of_newer_code_are_left_and_everything_else_is_done(another: Serv
         url = another.url(SUPERUSER, database).replace("+psycopg", "")
         with psycopg.connect(url, user="pipeline", password="rotated") as connection:
             assert connection.execute(query).fetchone() == (0,)
+    with another.connect(SUPERUSER, "raw") as connection:
+        assert connection.execute("SELECT has_database_privilege('serving', 'raw', 'TEMPORARY')").fetchone() == (False,)
 
 
 ONE = "postgresql+psycopg://postgres:p@one:5432/postgres"
